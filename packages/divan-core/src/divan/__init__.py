@@ -1,0 +1,1 @@
+"""Keep a program's documents in whichever store its users already run."""

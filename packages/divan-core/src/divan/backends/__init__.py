@@ -1,0 +1,1 @@
+"""The backend contract, and the two backends that need no server."""

@@ -1,0 +1,371 @@
+"""`BaseDivanBackend`: the contract between the Store and one store's driver.
+
+A driver overrides five methods; each further one that it overrides makes more of the Store work, or work faster. What a
+backend can do is read from what it overrides, and which keyword arguments it takes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Final, NamedTuple, NoReturn
+
+from divan.documents import REMOVE, Increment
+from divan.errors import DivanError, DocumentNotFound, InvalidDocument, UnsupportedOperation
+from divan.query import Explanation, Query, SortKey, parse
+from divan.validation import INT_MAX, INT_MIN
+
+REQUIRED_METHODS: Final = ("connect", "create", "update", "get_id_for_document", "get_document_attr")
+OPTIONAL_METHODS: Final = (
+    "get_document_for_id", "delete", "replace", "get_revision_for_document", "iter_documents", "find", "count",
+    "create_many", "get_many", "update_many", "delete_many", "ensure_index", "explain", "ping", "close",
+)  # fmt: skip
+
+Serializer = Mapping[str, Any]
+"""``{"serialize": callable, "deserialize": callable}``, and optionally ``"ordered"`` and ``"override"``."""
+
+_SECRET_NAME = re.compile(r"pass|secret|token|credential|private|api_?key", re.IGNORECASE)
+
+
+class Options(dict[str, Any]):
+    """The user, password and options that a backend was opened with; secrets are hidden when it is printed."""
+
+    def __repr__(self) -> str:
+        return repr({name: "***" if is_secret(name) and value is not None else value for name, value in self.items()})
+
+    __str__ = __repr__
+
+
+def is_secret(name: str) -> bool:
+    """Whether an option of this name holds something that must never be shown."""
+    return _SECRET_NAME.search(name) is not None
+
+
+class Change(NamedTuple):
+    """One item of `BaseDivanBackend.update_many`: the arguments of one `update`."""
+
+    document_id: str
+    data: dict[str, Any]
+    remove: tuple[str, ...] = ()
+    increment: Mapping[str, int | float] = {}
+
+
+class BaseDivanBackend:
+    """One store's driver. It gets and returns plain dicts of JSON values, and never sees a schema or a plugin.
+
+    Args:
+        database: What the store calls a database: a name, or a file's path.
+        host: Host name, or several as one string; `None` for `default_host`.
+        port: Port number; `None` for `default_port`.
+        **options: The URL's user, password and options, kept in `self.options`.
+
+    Attributes:
+        default_host: Required. ``""`` is a definition.
+        default_port: Required. ``0`` is a definition, and says that the store is embedded.
+        default_serializers: `FormField` class name (``"DateField"``) → serializer dictionary.
+        exclude_keys: The metadata keys that a fetched document carries.
+        known_options: URL option → callable that parses its text; `None` if the driver checks its options itself.
+        batch_size: How many items the Store puts into one bulk call.
+        db: The store's native handle, as `connect` returned it.
+
+    Raises:
+        NotImplementedError: naming the class and the attribute, if a subclass left one of the defaults undefined.
+    """
+
+    default_host: ClassVar[str]
+    default_port: ClassVar[int]
+    default_serializers: ClassVar[Mapping[str, Serializer]] = {}
+    exclude_keys: ClassVar[tuple[str, ...]] = ()
+    known_options: ClassVar[Mapping[str, Callable[[str], Any]] | None] = None
+    batch_size: ClassVar[int] = 500
+
+    database: str
+    host: str
+    port: int
+    options: Options
+    db: Any
+
+    def __init__(self, database: str, host: str | None = None, port: int | None = None, **options: Any) -> None:
+        for attribute in ("default_host", "default_port"):
+            if getattr(type(self), attribute, None) is None:
+                raise NotImplementedError(f"{type(self).__name__} must define {attribute}")
+        self.database = database
+        self.host = self.default_host if host is None else host
+        self.port = self.default_port if port is None else port
+        self.options = Options(options)
+        self.db = self.connect(self.database, self.host, self.port)
+
+    # Required
+
+    def connect(self, database: str, host: str, port: int) -> Any:
+        """Open the store and return its native handle, which becomes `self.db`.
+
+        Credentials, timeouts and other options are in `self.options`.
+        """
+        self._lacks("connect")
+
+    def create(self, data: dict[str, Any]) -> Any:
+        """Store a new document and return it as stored, metadata included.
+
+        Keyword arguments that a driver may take:
+            document_id (str): the id to store it under; taken → `DocumentExists`.
+        """
+        self._lacks("create")
+
+    def update(self, document_id: str, data: dict[str, Any]) -> Any:
+        """Merge top-level fields into a document in one atomic step and return it as stored.
+
+        Keyword arguments that a driver may take:
+            remove (Sequence[str]): fields to remove.
+            increment (Mapping[str, int | float]): numbers to add; see `divan.Increment`.
+            rev (str | None): the revision that the document must still have, else `RevisionConflict`.
+            document (Any): what this driver returned for the document when it was fetched, or `None`.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+        """
+        self._lacks("update")
+
+    def get_id_for_document(self, document: Any) -> str:
+        """The id of a document that this driver returned."""
+        self._lacks("get_id_for_document")
+
+    def get_document_attr(self, document: Any, field: str) -> Any:
+        """One field of a document that this driver returned; any exception says that it is not there."""
+        self._lacks("get_document_attr")
+
+    # Optional
+
+    def get_document_for_id(self, document_id: str) -> Any:
+        """Fetch one document.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+        """
+        self._lacks("get_document_for_id")
+
+    def replace(self, document_id: str, data: dict[str, Any]) -> Any:
+        """Overwrite a whole document and return it as stored.
+
+        Keyword arguments that a driver may take:
+            rev (str | None), document (Any): as in `update`.
+            upsert (bool): create the document if there is none, in the same atomic step.
+
+        Raises:
+            DocumentNotFound: if there is no such document and `upsert` is false.
+        """
+        self._lacks("replace")
+
+    def delete(self, document_id: str) -> None:
+        """Delete a document.
+
+        Keyword arguments that a driver may take: rev (str | None), document (Any): as in `update`.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+        """
+        self._lacks("delete")
+
+    def get_revision_for_document(self, document: Any) -> str | None:
+        """The opaque revision of a document that this driver returned."""
+        self._lacks("get_revision_for_document")
+
+    def iter_documents(self) -> Iterator[Any]:
+        """Stream every document, in any order."""
+        if not self.implements("find"):
+            self._lacks("iter_documents")
+        return self.find(parse(None))
+
+    def find(self, where: Query) -> Iterator[Any]:
+        """Stream the documents that match, exactly as ``where.matches`` says.
+
+        Keyword arguments that a driver may take; what it does not take, the Store does:
+            sort (Sequence[SortKey]): missing first, ties by id; see `divan.query.sort_key`.
+            limit (int | None), skip (int): only passed to a driver that also takes `sort`, if there is a sort.
+            fields (Sequence[str] | None): dotted paths to return; metadata always is.
+        """
+        if not self.implements("iter_documents"):
+            self._lacks("find")
+        return filter(where.matches, self.iter_documents())
+
+    def count(self, where: Query) -> int:
+        """How many documents match."""
+        if not self.implements("find") and not self.implements("iter_documents"):
+            self._lacks("count")
+        return sum(1 for _ in self.find(where))
+
+    def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Any]:
+        """Create several documents; one result an item, in order: the stored document, or a `DivanError`.
+
+        Args:
+            items: (id, data); the id is `None` only for a driver whose `create` takes no `document_id`.
+        """
+        create: Any = self.create
+        return [
+            _attempt(create, data) if document_id is None else _attempt(create, data, document_id=document_id)
+            for document_id, data in items
+        ]
+
+    def get_many(self, document_ids: Sequence[str]) -> list[Any]:
+        """Fetch several documents; one result an id, in order: the document, or `None` where there is none."""
+        results: list[Any] = []
+        for document_id in document_ids:
+            try:
+                results.append(self.get_document_for_id(document_id))
+            except DocumentNotFound:
+                results.append(None)
+        return results
+
+    def update_many(self, changes: Sequence[Change]) -> list[Any]:
+        """Update several documents; one result a change, in order: the stored document, or a `DivanError`."""
+        return [_attempt(self.update, change.document_id, change.data, **_present(change)) for change in changes]
+
+    def delete_many(self, document_ids: Sequence[str]) -> list[Any]:
+        """Delete several documents; one result an id, in order: `None`, or a `DivanError`."""
+        return [_attempt(self.delete, document_id) for document_id in document_ids]
+
+    def ensure_index(self, *fields: str) -> str | None:
+        """Make `find` on these dotted paths fast; returns the index's name, or `None` if the store has no indexes."""
+        return None
+
+    def explain(self, where: Query, sort: Sequence[SortKey] = ()) -> Explanation:
+        """How `find` would answer; nothing is read."""
+        return Explanation(pushed={}, residual=dict(where), sorted_by_store=False, index=None, scan=True)
+
+    def ping(self) -> None:
+        """Ask the store for a sign of life; returns if there is one, and raises a `ConnectionFailed` if not."""
+        self._lacks("ping")
+
+    def close(self) -> None:
+        """Release connections. Called once; nothing is called after it."""
+
+    # What the contract gives for them
+
+    def __getitem__(self, document_id: str) -> Any:
+        return self.get_document_for_id(document_id)
+
+    def get_value_for_field(self, document: Any, field: str) -> Any:
+        """`get_document_attr` with any failure turned into `AttributeError`, for templates."""
+        try:
+            return self.get_document_attr(document, field)
+        except Exception as error:
+            raise AttributeError(f"the document has no field {field!r}") from error
+
+    @classmethod
+    def implements(cls, method: str) -> bool:
+        """Whether this class overrides a method of the contract."""
+        return getattr(cls, method) is not getattr(BaseDivanBackend, method)
+
+    @classmethod
+    def accepts(cls, method: str, argument: str) -> bool:
+        """Whether this class's override of a method takes a keyword argument."""
+        return _accepts(getattr(cls, method), argument)
+
+    def _lacks(self, method: str) -> NoReturn:
+        raise UnsupportedOperation(f"{type(self).__name__} does not implement {method}()")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.database!r} at {self.host}:{self.port} {self.options!r}>"
+
+
+@lru_cache(maxsize=1024)
+def _accepts(function: Callable[..., Any], argument: str) -> bool:
+    parameters = inspect.signature(function).parameters
+    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What the call returns, or the `DivanError` that it raises."""
+    try:
+        return function(*args, **kwargs)
+    except DivanError as error:
+        return error
+
+
+def _present(change: Change) -> dict[str, Any]:
+    """The keyword arguments of `update` that this change needs."""
+    arguments: dict[str, Any] = {}
+    if change.remove:
+        arguments["remove"] = change.remove
+    if change.increment:
+        arguments["increment"] = change.increment
+    return arguments
+
+
+# For drivers that merge in Python
+
+
+def apply_changes(
+    document: Mapping[str, Any],
+    data: Mapping[str, Any],
+    remove: Iterable[str] = (),
+    increment: Mapping[str, int | float] = {},
+) -> dict[str, Any]:
+    """The fields of a document after an update: the reference for what `update` means.
+
+    Args:
+        document: The stored fields. Not changed.
+        data: Fields to set.
+        remove: Fields to remove; absent ones are no error.
+        increment: Numbers to add; a missing field counts as 0.
+
+    Raises:
+        InvalidDocument: if a field to increment holds no number, or the sum can't be stored.
+    """
+    merged = {**document, **data}
+    for name in remove:
+        merged.pop(name, None)
+    for name, by in increment.items():
+        merged[name] = add(name, merged.get(name, 0), by)
+    return merged
+
+
+def add(name: str, value: Any, by: int | float) -> int | float:
+    """The sum that `divan.Increment` stores.
+
+    Raises:
+        InvalidDocument: if `value` is no number, or the sum can't be stored.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidDocument(f"{name}: Increment adds to a number, and the field holds {type(value).__name__}")
+    total = value + by
+    if isinstance(total, int):
+        if not INT_MIN <= total <= INT_MAX:
+            raise InvalidDocument(f"{name}: the sum does not fit into 64 bits")
+    elif total - total != 0.0:
+        raise InvalidDocument(f"{name}: the sum is not a finite number")
+    return total
+
+
+def split_changes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, int | float]]:
+    """Divide an update's changes into fields to set, to remove and to increment."""
+    data: dict[str, Any] = {}
+    remove: list[str] = []
+    increment: dict[str, int | float] = {}
+    for name, value in changes.items():
+        if value is REMOVE:
+            remove.append(name)
+        elif isinstance(value, Increment):
+            increment[name] = value.by
+        else:
+            data[name] = value
+    return data, tuple(remove), increment
+
+
+__all__ = [
+    "OPTIONAL_METHODS",
+    "REQUIRED_METHODS",
+    "BaseDivanBackend",
+    "Change",
+    "Explanation",
+    "Options",
+    "Query",
+    "Serializer",
+    "SortKey",
+    "add",
+    "apply_changes",
+    "is_secret",
+    "split_changes",
+]

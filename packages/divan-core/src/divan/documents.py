@@ -1,0 +1,93 @@
+"""The document that a Store hands back, and the two markers that `update` understands beside plain values."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Self, final
+
+
+class Document(dict[str, Any]):
+    """The fields of one stored document: a ``dict``, with its id and revision beside them.
+
+    Args:
+        fields: Field name to value; copied.
+        id: The document's id.
+        rev: An opaque revision, or `None` where the store keeps none.
+
+    Attributes:
+        id: The document's id.
+        rev: An opaque string that changes at every write; give it to a write to refuse a lost update.
+        native: What the driver returned for it, where the driver asks to see it again on a write; else `None`.
+    """
+
+    __slots__ = ("id", "native", "rev")
+
+    id: str
+    rev: str | None
+    native: Any
+
+    def __init__(self, fields: Any = (), /, id: str = "", rev: str | None = None, native: Any = None) -> None:
+        super().__init__(fields)
+        self.id = id
+        self.rev = rev
+        self.native = native
+
+    def copy(self) -> Self:
+        """A shallow copy with the same id and revision."""
+        return type(self)(self, self.id, self.rev, self.native)
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __repr__(self) -> str:
+        rev = f", rev={self.rev!r}" if self.rev is not None else ""
+        return f"Document({super().__repr__()}, id={self.id!r}{rev})"
+
+
+@final
+class Remove:
+    """The type of `REMOVE`."""
+
+    __slots__ = ()
+
+    def __new__(cls) -> Remove:
+        return _remove
+
+    def __repr__(self) -> str:
+        return "divan.REMOVE"
+
+    def __reduce__(self) -> str:
+        return "REMOVE"
+
+
+_remove: Final[Remove] = object.__new__(Remove)
+
+REMOVE: Final = _remove
+"""Given to `Store.update` as a field's value, removes the field; removing an absent field changes nothing."""
+
+
+@final
+class Increment:
+    """Given to `Store.update` as a field's value, adds to the number that is stored, atomically.
+
+    A missing field counts as 0. A field that holds anything but a number, or a sum outside 64 bits (for two integers)
+    or outside finite floats, is `InvalidDocument`, and the document stays as it was.
+
+    Args:
+        by: The int or float to add; negative to subtract.
+    """
+
+    __slots__ = ("by",)
+
+    def __init__(self, by: int | float = 1) -> None:
+        if isinstance(by, bool) or not isinstance(by, int | float):
+            raise TypeError(f"Increment takes an int or a float, not {type(by).__name__}")
+        self.by = by
+
+    def __repr__(self) -> str:
+        return f"divan.Increment({self.by!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Increment) and type(self.by) is type(other.by) and self.by == other.by
+
+    def __hash__(self) -> int:
+        return hash((Increment, self.by))

@@ -1,0 +1,258 @@
+"""What a portable document, id and field name are: checked here, before a byte is sent.
+
+The rules are the strictest that any supported store has, so that a document which one of them takes, all take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+from divan.documents import Increment, Remove
+from divan.errors import InvalidDocument, InvalidID
+
+MAX_DEPTH: Final = 100
+"""Objects and lists may be nested this deep, the document itself included (MongoDB's limit)."""
+
+MAX_ID_BYTES: Final = 2048
+"""An id may be this long in UTF-8, so that it fits, percent-encoded, into the URL of any HTTP server."""
+
+INT_MIN: Final = -(2**63)
+INT_MAX: Final = 2**63 - 1
+
+_FIELD_TYPES: Final = {
+    "date": "DateField",
+    "datetime": "DateTimeField",
+    "time": "TimeField",
+    "timedelta": "DurationField",
+    "Decimal": "DecimalField",
+    "UUID": "UUIDField",
+}
+
+# Names that have passed `_check_name` at the top level: most documents of one program share their field names.
+_known_names: set[str] = set()
+_KNOWN_NAMES_LIMIT: Final = 4096
+
+
+def check_id(document_id: object) -> str:
+    """Return `document_id` if every store can use it, else raise `InvalidID` saying why not.
+
+    An id is a non-empty string of at most `MAX_ID_BYTES` bytes in UTF-8, without NUL, not beginning with ``_``
+    (CouchDB keeps those), and neither ``.`` nor ``..`` (an HTTP path would lose them).
+    """
+    if not isinstance(document_id, str):
+        raise InvalidID(f"an id is a string, not {_article(document_id)}")
+    if not document_id:
+        raise InvalidID("the id is empty; leave it out to have one made")
+    if len(document_id) > MAX_ID_BYTES:
+        raise InvalidID(f"the id has {len(document_id)} characters; at most {MAX_ID_BYTES} bytes of UTF-8 fit")
+    if document_id[0] == "_":
+        raise InvalidID(f"the id {document_id[:80]!r} begins with '_', which CouchDB reserves")
+    if not document_id.isascii():
+        try:
+            size = len(document_id.encode())
+        except UnicodeEncodeError:
+            raise InvalidID(f"the id {document_id[:80]!r} holds a lone surrogate, which is not Unicode") from None
+        if size > MAX_ID_BYTES:
+            raise InvalidID(f"the id takes {size} bytes of UTF-8; at most {MAX_ID_BYTES} fit")
+    if "\0" in document_id:
+        raise InvalidID(f"the id {document_id[:80]!r} holds a NUL character")
+    if document_id in (".", ".."):
+        raise InvalidID(f"the id {document_id!r} would be lost in a URL's path")
+    return str(document_id)
+
+
+def validate_document(data: object) -> dict[str, Any]:
+    """Return a deep copy of `data` made of plain dicts, lists and JSON scalars.
+
+    Args:
+        data: A mapping of field names to values. It is not changed.
+
+    Raises:
+        InvalidDocument: naming the path of the first value that not every store can hold.
+    """
+    if data.__class__ is dict or isinstance(data, dict):
+        plain: dict[str, Any] = dict(data)
+    elif isinstance(data, Mapping):
+        plain = dict(data)
+    else:
+        raise InvalidDocument(f"a document is a mapping of field names to values, not {_article(data)}")
+    known = _known_names
+    for name, value in plain.items():
+        if name.__class__ is not str or name not in known:
+            _check_name(name, "", top=True)
+            if name.__class__ is not str:
+                return validate_document({_plain_name(key): item for key, item in plain.items()})
+            if len(known) < _KNOWN_NAMES_LIMIT:
+                known.add(name)
+        kind = value.__class__
+        if kind is str:
+            if not value.isascii():
+                _check_unicode(value, name)
+        elif kind is int:
+            if not INT_MIN <= value <= INT_MAX:
+                _refuse_int(value, name)
+        elif kind is float:
+            if value - value != 0.0:
+                raise InvalidDocument(f"{name}: {_float_name(value)} is not storable")
+        elif kind is not bool and value is not None:
+            plain[name] = _plain(value, name, 2)
+    return plain
+
+
+def validate_value(value: object, path: str) -> Any:
+    """Return a deep, plain copy of one value, as `validate_document` does for each field.
+
+    Args:
+        value: Any object.
+        path: How the value is called in an error, such as ``"guests[2].age"``.
+
+    Raises:
+        InvalidDocument: naming the path of the first value that not every store can hold.
+    """
+    return _plain(value, path, 2)
+
+
+def check_path(path: object) -> tuple[str, ...]:
+    """Split a dotted path into its field names.
+
+    Raises:
+        InvalidDocument: if the path or one of its names can't be a field's.
+    """
+    if not isinstance(path, str):
+        raise InvalidDocument(f"a field name is a string, not {_article(path)}")
+    names = tuple(path.split("."))
+    for position, name in enumerate(names):
+        _check_name(name, path if position else "", top=position == 0)
+    return names
+
+
+def _plain(value: Any, path: str, depth: int) -> Any:
+    """A plain copy of `value`, found at `path`; a container here would be `depth` levels deep."""
+    kind = value.__class__
+    if kind is str:
+        if not value.isascii():
+            _check_unicode(value, path)
+        return value
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        if not INT_MIN <= value <= INT_MAX:
+            _refuse_int(value, path)
+        return value
+    if kind is float:
+        if value - value != 0.0:
+            raise InvalidDocument(f"{path}: {_float_name(value)} is not storable")
+        return value
+    if isinstance(value, list):
+        if depth > MAX_DEPTH:
+            _refuse_depth(value, path)
+        return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        if depth > MAX_DEPTH:
+            _refuse_depth(value, path)
+        copy: dict[str, Any] = {}
+        for name, item in value.items():
+            _check_name(name, path)
+            copy[_plain_name(name)] = _plain(item, f"{path}.{name}", depth + 1)
+        return copy
+    # Subclasses such as StrEnum, IntEnum and numpy's float64 are stored as the plain value that they are.
+    if isinstance(value, str):
+        return _plain(str.__str__(value), path, depth)
+    if isinstance(value, int):
+        return _plain(int.__index__(value), path, depth)
+    if isinstance(value, float):
+        return _plain(float.__float__(value), path, depth)
+    return _refuse_type(value, path)
+
+
+def _plain_name(name: str) -> str:
+    return name if name.__class__ is str else str.__str__(name)
+
+
+def _check_name(name: object, path: str, *, top: bool = False) -> None:
+    """Raise `InvalidDocument` unless `name`, of a field in the object at `path`, suits every store."""
+    where = f"{path}: " if path else ""
+    if not isinstance(name, str):
+        raise InvalidDocument(f"{where}the field name {name!r} is {_article(name)}; field names are strings")
+    if not name:
+        raise InvalidDocument(f"{where}a field name is empty, which no dotted path can address")
+    if name[0] == "$":
+        raise InvalidDocument(f"{where}the field name {name!r} begins with '$', which queries keep for operators")
+    if "." in name:
+        raise InvalidDocument(f"{where}the field name {name!r} holds a '.', which queries keep for paths")
+    if top and name[0] == "_":
+        raise InvalidDocument(f"{where}the field name {name!r} begins with '_', which stores keep for metadata")
+    if "\0" in name:
+        raise InvalidDocument(f"{where}the field name {name!r} holds a NUL character")
+    if not name.isascii():
+        _check_unicode(name, f"{where}the field name {name!r}")
+
+
+def _check_unicode(text: str, path: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDocument(
+            f"{path}: the character {error.start} of the string is a lone surrogate, which is not Unicode"
+        ) from None
+
+
+def _float_name(value: float) -> str:
+    return "NaN" if value != value else "infinity" if value > 0 else "-infinity"
+
+
+def _refuse_int(value: int, path: str) -> NoReturn:
+    raise InvalidDocument(f"{path}: an integer of {value.bit_length()} bits does not fit into 64; store it as a string")
+
+
+def _refuse_depth(value: Any, path: str) -> NoReturn:
+    """Say whether the document is cyclic, or merely nested too deep."""
+    short = path if len(path) <= 120 else f"{path[:60]}…{path[-40:]}"
+    if _is_cyclic(value):
+        raise InvalidDocument(f"{short}: the document contains itself")
+    raise InvalidDocument(f"{short}: nested deeper than {MAX_DEPTH} levels")
+
+
+def _is_cyclic(value: Any) -> bool:
+    """Whether a container below `value` contains itself; walked without recursion, each container once."""
+    ancestors: set[int] = set()
+    done: set[int] = set()
+    stack: list[tuple[Any, bool]] = [(value, False)]
+    while stack:
+        item, leaving = stack.pop()
+        if leaving:
+            ancestors.discard(id(item))
+            done.add(id(item))
+            continue
+        if not isinstance(item, list | Mapping) or id(item) in done:
+            continue
+        if id(item) in ancestors:
+            return True
+        ancestors.add(id(item))
+        stack.append((item, True))
+        stack.extend((child, False) for child in (item if isinstance(item, list) else item.values()))
+    return False
+
+
+def _refuse_type(value: object, path: str) -> NoReturn:
+    if isinstance(value, Remove | Increment):
+        raise InvalidDocument(f"{path}: {value!r} only means something as a top-level field's value in update()")
+    name = type(value).__name__
+    field_type = next(
+        (_FIELD_TYPES[base.__name__] for base in type(value).__mro__ if base.__name__ in _FIELD_TYPES), None
+    )
+    if field_type:
+        top = path.split(".")[0].split("[")[0]
+        raise InvalidDocument(
+            f"{path}: {_article(value)} is not storable as it is; "
+            f"declare its field type, schema={{{top!r}: {field_type!r}}}"
+        )
+    if isinstance(value, tuple | set | frozenset):
+        raise InvalidDocument(f"{path}: a {name} would come back as a list; store a list")
+    raise InvalidDocument(f"{path}: {_article(value)} is not storable; declare a field type that serializes it")
+
+
+def _article(value: object) -> str:
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
