@@ -1,1 +1,72 @@
 """Keep a program's documents in whichever store its users already run."""
+
+from divan.discovery import BackendInfo, get_backend, list_backends
+from divan.documents import REMOVE, Document, Increment
+from divan.errors import (
+    AmbiguousBackend,
+    AuthenticationFailed,
+    BackendLoadError,
+    BackendNotFound,
+    BulkError,
+    ConnectionFailed,
+    DatabaseNotFound,
+    DivanError,
+    DocumentExists,
+    DocumentNotFound,
+    InvalidDocument,
+    InvalidID,
+    InvalidQuery,
+    InvalidSchema,
+    InvalidURL,
+    OperationTimeout,
+    PluginConflict,
+    RevisionConflict,
+    StoreClosed,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    UnsupportedOperation,
+    WriteVetoed,
+)
+from divan.hookspecs import hookimpl
+from divan.plugins import PluginWarning
+from divan.query import Explanation
+from divan.store import Store, open
+
+__all__ = [
+    "REMOVE",
+    "AmbiguousBackend",
+    "AuthenticationFailed",
+    "BackendInfo",
+    "BackendLoadError",
+    "BackendNotFound",
+    "BulkError",
+    "ConnectionFailed",
+    "DatabaseNotFound",
+    "DivanError",
+    "Document",
+    "DocumentExists",
+    "DocumentNotFound",
+    "Explanation",
+    "Increment",
+    "InvalidDocument",
+    "InvalidID",
+    "InvalidQuery",
+    "InvalidSchema",
+    "InvalidURL",
+    "OperationTimeout",
+    "PluginConflict",
+    "PluginWarning",
+    "RevisionConflict",
+    "Store",
+    "StoreClosed",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "UnsupportedOperation",
+    "WriteVetoed",
+    "get_backend",
+    "hookimpl",
+    "list_backends",
+    "open",
+]

@@ -139,6 +139,10 @@ class InvalidID(InvalidDocument):
     """The document id can't be used by every store alike."""
 
 
+class InvalidSchema(DivanError, ValueError):
+    """The schema names a field type that nothing installed knows, or gives something that is no field type."""
+
+
 class InvalidQuery(DivanError, ValueError):
     """The filter, sort, limit, skip or projection can't be understood, or would scan where scans are not allowed."""
 

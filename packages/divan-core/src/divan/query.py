@@ -139,12 +139,13 @@ class Explanation:
 # Parsing
 
 
-def parse(where: Mapping[str, Any] | None, encode: Encoder | None = None) -> Query:
+def parse(where: Mapping[str, Any] | None, encode: Encoder | None = None, native: tuple[type, ...] = ()) -> Query:
     """Check a filter and bring it into normal form.
 
     Args:
         where: The filter; `None` and ``{}`` match everything. A `Query` is returned as it is.
         encode: Turns a value given for a field into its stored form; called as ``encode(field, operator, value)``.
+        native: Types of a store's own that an operand may have; see `validate_document`.
 
     Raises:
         InvalidQuery: naming what can't be understood.
@@ -153,85 +154,91 @@ def parse(where: Mapping[str, Any] | None, encode: Encoder | None = None) -> Que
         return where
     if not where and (where is None or isinstance(where, Mapping)):
         return _EVERYTHING
-    return Query(_parse_filter(where, encode, 1))
+    return Query(_Parser(encode, native).filter(where, 1))
 
 
-def _parse_filter(where: object, encode: Encoder | None, depth: int) -> And:
-    if not isinstance(where, Mapping):
-        raise InvalidQuery(f"a filter is a mapping of fields to values, not {type(where).__name__}")
-    if depth > MAX_DEPTH:
-        raise InvalidQuery(f"the filter is nested deeper than {MAX_DEPTH} levels")
-    items: list[Node] = []
-    for key, value in where.items():
-        if not isinstance(key, str):
-            raise InvalidQuery(f"a filter's keys are field names and operators, not {key!r}")
-        if not key.startswith("$"):
-            items.extend(_parse_field(key, value, encode, depth))
-        elif key == "$not":
-            items.append(Not(_parse_filter(value, encode, depth + 1)))
-        elif key in LOGICAL:
-            if not isinstance(value, list | tuple) or not value:
-                raise InvalidQuery(f"{key} takes a list of at least one filter")
-            parts = tuple(_parse_filter(part, encode, depth + 1) for part in value)
-            if key == "$and":
-                items.extend(item for part in parts for item in part.items)
+class _Parser:
+    """Parses one filter."""
+
+    def __init__(self, encode: Encoder | None, native: tuple[type, ...]) -> None:
+        self._encode = encode
+        self._native = native
+
+    def filter(self, where: object, depth: int) -> And:
+        if not isinstance(where, Mapping):
+            raise InvalidQuery(f"a filter is a mapping of fields to values, not {type(where).__name__}")
+        if depth > MAX_DEPTH:
+            raise InvalidQuery(f"the filter is nested deeper than {MAX_DEPTH} levels")
+        items: list[Node] = []
+        for key, value in where.items():
+            if not isinstance(key, str):
+                raise InvalidQuery(f"a filter's keys are field names and operators, not {key!r}")
+            if not key.startswith("$"):
+                items.extend(self.field(key, value, depth))
+            elif key == "$not":
+                items.append(Not(self.filter(value, depth + 1)))
+            elif key in LOGICAL:
+                if not isinstance(value, list | tuple) or not value:
+                    raise InvalidQuery(f"{key} takes a list of at least one filter")
+                parts = tuple(self.filter(part, depth + 1) for part in value)
+                if key == "$and":
+                    items.extend(item for part in parts for item in part.items)
+                else:
+                    items.append(Or(tuple(part.items[0] if len(part.items) == 1 else part for part in parts)))
+            elif key in COMPARISONS:
+                raise InvalidQuery(f"{key} compares a field: write {{'field': {{{key!r}: …}}}}")
             else:
-                items.append(Or(tuple(part.items[0] if len(part.items) == 1 else part for part in parts)))
-        elif key in COMPARISONS:
-            raise InvalidQuery(f"{key} compares a field: write {{'field': {{{key!r}: …}}}}")
-        else:
-            _refuse_operator(key)
-    return And(tuple(items))
+                _refuse_operator(key)
+        return And(tuple(items))
 
+    def field(self, field: str, value: Any, depth: int) -> list[Node]:
+        try:
+            path = check_path(field)
+        except InvalidDocument as error:
+            raise InvalidQuery(f"{field!r} is no field to ask for: {error}") from None
+        if not isinstance(value, Mapping) or not any(isinstance(key, str) and key.startswith("$") for key in value):
+            return [Comparison(path, "$eq", self.operand(field, "$eq", value))]
+        items: list[Node] = []
+        for op, operand in value.items():
+            if not isinstance(op, str) or not op.startswith("$"):
+                raise InvalidQuery(f"{field}: operators and plain keys are mixed: {op!r} beside an operator")
+            if op == "$not":
+                if not isinstance(operand, Mapping) or not operand:
+                    raise InvalidQuery(f"{field}: $not takes operators, as in {{'$not': {{'$gt': 5}}}}")
+                if depth > MAX_DEPTH:
+                    raise InvalidQuery(f"the filter is nested deeper than {MAX_DEPTH} levels")
+                items.append(Not(And(tuple(self.field(field, operand, depth + 1)))))
+            elif op in COMPARISONS:
+                items.append(Comparison(path, op, self.operand(field, op, operand)))
+            elif op in LOGICAL:
+                raise InvalidQuery(f"{field}: {op} combines whole filters: write {{{op!r}: [{{{field!r}: …}}, …]}}")
+            else:
+                _refuse_operator(op, field)
+        return items
 
-def _parse_field(field: str, value: Any, encode: Encoder | None, depth: int) -> list[Node]:
-    try:
-        path = check_path(field)
-    except InvalidDocument as error:
-        raise InvalidQuery(f"{field!r} is no field to ask for: {error}") from None
-    if not isinstance(value, Mapping) or not any(isinstance(key, str) and key.startswith("$") for key in value):
-        return [Comparison(path, "$eq", _operand(field, "$eq", value, encode))]
-    items: list[Node] = []
-    for op, operand in value.items():
-        if not isinstance(op, str) or not op.startswith("$"):
-            raise InvalidQuery(f"{field}: operators and plain keys are mixed: {op!r} beside an operator")
-        if op == "$not":
-            if not isinstance(operand, Mapping) or not operand:
-                raise InvalidQuery(f"{field}: $not takes operators, as in {{'$not': {{'$gt': 5}}}}")
-            if depth > MAX_DEPTH:
-                raise InvalidQuery(f"the filter is nested deeper than {MAX_DEPTH} levels")
-            items.append(Not(And(tuple(_parse_field(field, operand, encode, depth + 1)))))
-        elif op in COMPARISONS:
-            items.append(Comparison(path, op, _operand(field, op, operand, encode)))
-        elif op in LOGICAL:
-            raise InvalidQuery(f"{field}: {op} combines whole filters: write {{{op!r}: [{{{field!r}: …}}, …]}}")
-        else:
-            _refuse_operator(op, field)
-    return items
+    def operand(self, field: str, op: str, value: Any) -> Any:
+        """The operand in stored form, checked for what the operator takes."""
+        if op == "$exists":
+            if not isinstance(value, bool):
+                raise InvalidQuery(f"{field}: $exists takes true or false, not {value!r}")
+            return value
+        if op == "$size":
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise InvalidQuery(f"{field}: $size takes a whole number from 0, not {value!r}")
+            return value
+        if op in ("$in", "$nin", "$all"):
+            if not isinstance(value, list | tuple | set | frozenset):
+                raise InvalidQuery(f"{field}: {op} takes a list of values, not {type(value).__name__}")
+            return [self.stored(field, op, item) for item in value]
+        return self.stored(field, op, value)
 
-
-def _operand(field: str, op: str, value: Any, encode: Encoder | None) -> Any:
-    """The operand in stored form, checked for what the operator takes."""
-    if op == "$exists":
-        if not isinstance(value, bool):
-            raise InvalidQuery(f"{field}: $exists takes true or false, not {value!r}")
-        return value
-    if op == "$size":
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise InvalidQuery(f"{field}: $size takes a whole number from 0, not {value!r}")
-        return value
-    if op in ("$in", "$nin", "$all"):
-        if not isinstance(value, list | tuple | set | frozenset):
-            raise InvalidQuery(f"{field}: {op} takes a list of values, not {type(value).__name__}")
-        return [_stored(field, op, item, encode) for item in value]
-    return _stored(field, op, value, encode)
-
-
-def _stored(field: str, op: str, value: Any, encode: Encoder | None) -> Any:
-    try:
-        return validate_value(value if encode is None else encode(field, op, value), field)
-    except InvalidDocument as error:
-        raise InvalidQuery(f"{op}: {error}") from error.__cause__
+    def stored(self, field: str, op: str, value: Any) -> Any:
+        try:
+            if self._encode is not None:
+                value = self._encode(field, op, value)
+            return validate_value(value, field, self._native)
+        except InvalidDocument as error:
+            raise InvalidQuery(f"{op}: {error}") from error.__cause__
 
 
 def _refuse_operator(op: str, field: str = "") -> NoReturn:

@@ -62,11 +62,12 @@ def check_id(document_id: object) -> str:
     return str(document_id)
 
 
-def validate_document(data: object) -> dict[str, Any]:
+def validate_document(data: object, native: tuple[type, ...] = ()) -> dict[str, Any]:
     """Return a deep copy of `data` made of plain dicts, lists and JSON scalars.
 
     Args:
         data: A mapping of field names to values. It is not changed.
+        native: Types of a store's own whose values pass as they are (`BaseDivanBackend.native_types`).
 
     Raises:
         InvalidDocument: naming the path of the first value that not every store can hold.
@@ -82,7 +83,7 @@ def validate_document(data: object) -> dict[str, Any]:
         if name.__class__ is not str or name not in known:
             _check_name(name, "", top=True)
             if name.__class__ is not str:
-                return validate_document({_plain_name(key): item for key, item in plain.items()})
+                return validate_document({_plain_name(key): item for key, item in plain.items()}, native)
             if len(known) < _KNOWN_NAMES_LIMIT:
                 known.add(name)
         kind = value.__class__
@@ -96,21 +97,22 @@ def validate_document(data: object) -> dict[str, Any]:
             if value - value != 0.0:
                 raise InvalidDocument(f"{name}: {_float_name(value)} is not storable")
         elif kind is not bool and value is not None:
-            plain[name] = _plain(value, name, 2)
+            plain[name] = _plain(value, name, 2, native)
     return plain
 
 
-def validate_value(value: object, path: str) -> Any:
+def validate_value(value: object, path: str, native: tuple[type, ...] = ()) -> Any:
     """Return a deep, plain copy of one value, as `validate_document` does for each field.
 
     Args:
         value: Any object.
         path: How the value is called in an error, such as ``"guests[2].age"``.
+        native: As in `validate_document`.
 
     Raises:
         InvalidDocument: naming the path of the first value that not every store can hold.
     """
-    return _plain(value, path, 2)
+    return _plain(value, path, 2, native)
 
 
 def check_path(path: object) -> tuple[str, ...]:
@@ -127,7 +129,7 @@ def check_path(path: object) -> tuple[str, ...]:
     return names
 
 
-def _plain(value: Any, path: str, depth: int) -> Any:
+def _plain(value: Any, path: str, depth: int, native: tuple[type, ...]) -> Any:
     """A plain copy of `value`, found at `path`; a container here would be `depth` levels deep."""
     kind = value.__class__
     if kind is str:
@@ -144,25 +146,27 @@ def _plain(value: Any, path: str, depth: int) -> Any:
         if value - value != 0.0:
             raise InvalidDocument(f"{path}: {_float_name(value)} is not storable")
         return value
+    if isinstance(value, native):
+        return value
     if isinstance(value, list):
         if depth > MAX_DEPTH:
             _refuse_depth(value, path)
-        return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [_plain(item, f"{path}[{index}]", depth + 1, native) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
         if depth > MAX_DEPTH:
             _refuse_depth(value, path)
         copy: dict[str, Any] = {}
         for name, item in value.items():
             _check_name(name, path)
-            copy[_plain_name(name)] = _plain(item, f"{path}.{name}", depth + 1)
+            copy[_plain_name(name)] = _plain(item, f"{path}.{name}", depth + 1, native)
         return copy
     # Subclasses such as StrEnum, IntEnum and numpy's float64 are stored as the plain value that they are.
     if isinstance(value, str):
-        return _plain(str.__str__(value), path, depth)
+        return _plain(str.__str__(value), path, depth, native)
     if isinstance(value, int):
-        return _plain(int.__index__(value), path, depth)
+        return _plain(int.__index__(value), path, depth, native)
     if isinstance(value, float):
-        return _plain(float.__float__(value), path, depth)
+        return _plain(float.__float__(value), path, depth, native)
     return _refuse_type(value, path)
 
 

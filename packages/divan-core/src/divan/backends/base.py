@@ -67,6 +67,7 @@ class BaseDivanBackend:
         default_serializers: `FormField` class name (``"DateField"``) → serializer dictionary.
         exclude_keys: The metadata keys that a fetched document carries.
         known_options: URL option → callable that parses its text; `None` if the driver checks its options itself.
+        native_types: Classes of the store's own values (BSON's ObjectId, say) that a document may hold as they are.
         batch_size: How many items the Store puts into one bulk call.
         db: The store's native handle, as `connect` returned it.
 
@@ -79,6 +80,7 @@ class BaseDivanBackend:
     default_serializers: ClassVar[Mapping[str, Serializer]] = {}
     exclude_keys: ClassVar[tuple[str, ...]] = ()
     known_options: ClassVar[Mapping[str, Callable[[str], Any]] | None] = None
+    native_types: ClassVar[tuple[type, ...]] = ()
     batch_size: ClassVar[int] = 500
 
     database: str

@@ -1,0 +1,133 @@
+"""Plugins: found under ``divan.plugins``, loaded when the first Store is opened, reported and skipped if they fail."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import pluggy
+
+from divan import hookspecs
+from divan.discovery import allowlist, distribution_name, normalize, scan
+
+logger: Final = logging.getLogger("divan")
+
+
+class PluginWarning(UserWarning):
+    """An installed plugin could not be used and was skipped."""
+
+
+class BrokenPlugin(NamedTuple):
+    """A plugin that was skipped.
+
+    Attributes:
+        name: The entry point's name.
+        distribution: The distribution it comes from.
+        reason: Why, in one line.
+    """
+
+    name: str
+    distribution: str
+    reason: str
+
+
+class PluginSerializer(NamedTuple):
+    """One plugin's serializer for one field type."""
+
+    distribution: str
+    serializer: Mapping[str, Any]
+    tryfirst: bool
+
+
+PluginSerializers = Mapping[str, list[PluginSerializer]]
+"""Field type → what each plugin gives for it."""
+
+
+class Plugins:
+    """A set of loaded plugins.
+
+    Attributes:
+        manager: The pluggy manager that they are registered with.
+        broken: Those that were skipped.
+    """
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager("divan")
+        self.manager.add_hookspecs(hookspecs)
+        self.broken: list[BrokenPlugin] = []
+        self._distributions: dict[str, str] = {}
+
+    def register(self, plugin: object, name: str, distribution: str) -> None:
+        """Register one plugin; raises what is wrong with it, and is then as if it had not been called."""
+        key = f"{distribution}:{name}"
+        self.manager.register(plugin, name=key)
+        self._distributions[key] = distribution
+        try:
+            self.manager.check_pending()
+        except pluggy.PluginValidationError:
+            self.manager.unregister(plugin)
+            raise
+
+    def skip(self, name: str, distribution: str, error: BaseException) -> None:
+        """Report a plugin that can't be used."""
+        reason = (f"{type(error).__name__}: {error}" if str(error) else type(error).__name__).splitlines()[0]
+        self.broken.append(BrokenPlugin(name, distribution, reason))
+        warnings.warn(
+            f"the plugin {name!r} of {distribution} was skipped: {reason}; reinstall it, remove it, or leave it out of "
+            "DIVAN_PLUGINS",
+            PluginWarning,
+            stacklevel=2,
+        )
+
+    def serializers(self, backend: str) -> dict[str, list[PluginSerializer]]:
+        """What each plugin gives for each field type on a backend; a plugin that raises is reported and skipped."""
+        given: dict[str, list[PluginSerializer]] = {}
+        for implementation in self.manager.hook.divan_serializers.get_hookimpls():
+            distribution = self._distributions[implementation.plugin_name]
+            try:
+                arguments = [backend] if "backend" in implementation.argnames else []
+                answer: Any = implementation.function(*arguments)
+                for field_type, serializer in dict(answer or {}).items():
+                    entry = PluginSerializer(distribution, serializer, implementation.tryfirst)
+                    given.setdefault(field_type, []).append(entry)
+            except Exception as error:
+                self.skip(implementation.plugin_name.partition(":")[2], distribution, error)
+        return given
+
+    def implements(self, hook: str) -> bool:
+        """Whether any plugin implements a hook."""
+        return bool(getattr(self.manager.hook, hook).get_hookimpls())
+
+
+_cache: tuple[Any, Plugins] | None = None
+
+
+def load_plugins(extra: Iterable[object] = ()) -> Plugins:
+    """The installed plugins, loaded once and again when what is installed or ``DIVAN_PLUGINS`` changes.
+
+    Args:
+        extra: Plugin modules or objects beside the installed ones; a set that has any is made anew.
+    """
+    global _cache
+    extra = tuple(extra)
+    entry_points = scan().plugins
+    allowed = allowlist()
+    if not extra and _cache is not None and _cache[0] == (entry_points, allowed):
+        return _cache[1]
+    plugins = Plugins()
+    for entry_point in entry_points:
+        distribution = distribution_name(entry_point)
+        if allowed is not None and normalize(distribution) not in allowed:
+            continue
+        try:
+            plugins.register(entry_point.load(), entry_point.name, distribution)
+        except (Exception, SystemExit) as error:
+            plugins.skip(entry_point.name, distribution, error)
+    for number, plugin in enumerate(extra, start=1):
+        name = getattr(plugin, "__name__", type(plugin).__name__)
+        plugins.register(plugin, f"{name} {number}", "the open() call")
+    if not extra:
+        _cache = ((entry_points, allowed), plugins)
+    return plugins

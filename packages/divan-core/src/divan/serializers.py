@@ -1,0 +1,305 @@
+"""Field types: the functions that turn values JSON can't hold into stored form and back, and how one is picked.
+
+The picking, highest first: the schema's own override, a plugin that says ``override=True``, the backend's
+`default_serializers`, other plugins, the core's defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from divan.errors import InvalidDocument, InvalidSchema, PluginConflict
+
+if TYPE_CHECKING:
+    from divan.plugins import PluginSerializers
+
+FieldType = str | type | Mapping[str, Any] | object
+"""A field type's name, a form field (class or instance), or a serializer dictionary."""
+
+
+class FieldSerializer(NamedTuple):
+    """The serializer that was picked for a field type.
+
+    Attributes:
+        field_type: The field type's name.
+        serialize: Value → stored form; `None` for a field type whose values are stored as they are.
+        deserialize: Stored form → value; `None` likewise.
+        ordered: Whether stored forms sort like the values.
+        source: Where it comes from, for people: ``"schema"``, ``"backend mongo"``, ``"plugin divan-geo"``, ``"core"``.
+    """
+
+    field_type: str
+    serialize: Callable[[Any], Any] | None
+    deserialize: Callable[[Any], Any] | None
+    ordered: bool
+    source: str
+
+    def encode(self, field: str, value: Any) -> Any:
+        """The stored form of a value; lists item by item, `None` as it is.
+
+        Raises:
+            InvalidDocument: naming field, field type and source, if the serializer raises.
+        """
+        return self._each(self.serialize, field, value, "can't be stored")
+
+    def decode(self, field: str, value: Any) -> Any:
+        """The value of a stored form; the reverse of `encode`.
+
+        Raises:
+            InvalidDocument: naming field, field type and source, if the deserializer raises.
+        """
+        return self._each(self.deserialize, field, value, "can't be read")
+
+    def _each(self, function: Callable[[Any], Any] | None, field: str, value: Any, what: str) -> Any:
+        if value is None or function is None:
+            return value
+        if isinstance(value, list):
+            return [self._each(function, f"{field}[{index}]", item, what) for index, item in enumerate(value)]
+        try:
+            return function(value)
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise InvalidDocument(
+                f"{field}: a {type(value).__name__} {what} as {self.field_type} (serializer of {self.source}): {reason}"
+            ) from error
+
+
+# The core's functions
+
+
+def serialize_date(value: date | str) -> str:
+    """A date as ``2026-12-01``. Text in that form is checked and taken."""
+    if isinstance(value, str):
+        value = date.fromisoformat(value)
+    if isinstance(value, datetime) or not isinstance(value, date):
+        raise TypeError(
+            "a date is needed" + ("; a datetime would lose its time" if isinstance(value, datetime) else "")
+        )
+    return value.isoformat()
+
+
+def deserialize_date(value: str) -> date:
+    """The date of `serialize_date`."""
+    return date.fromisoformat(value)
+
+
+def serialize_datetime(value: datetime | str) -> str:
+    """A datetime at fixed width, to the microsecond: aware ones in UTC, ending in ``Z``; naive ones without a zone."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        raise TypeError("a datetime is needed")
+    if value.utcoffset() is None:
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds")
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def deserialize_datetime(value: str) -> datetime:
+    """The datetime of `serialize_datetime`: the same instant, in UTC if it is aware."""
+    return datetime.fromisoformat(value)
+
+
+def serialize_time(value: time | str) -> str:
+    """A naive time as ``09:30:00.000000``."""
+    if isinstance(value, str):
+        value = time.fromisoformat(value)
+    if not isinstance(value, time):
+        raise TypeError("a time is needed")
+    if value.tzinfo is not None:
+        raise ValueError("a time of day with a time zone has no order; store a datetime")
+    return value.isoformat(timespec="microseconds")
+
+
+def deserialize_time(value: str) -> time:
+    """The time of `serialize_time`."""
+    return time.fromisoformat(value)
+
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def serialize_duration(value: timedelta | int) -> int:
+    """A duration as a whole number of microseconds, which sorts; an int is taken as that number."""
+    if isinstance(value, timedelta):
+        return value // _MICROSECOND
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("a timedelta, or a whole number of microseconds, is needed")
+    return value
+
+
+def deserialize_duration(value: int) -> timedelta:
+    """The duration of `serialize_duration`."""
+    return timedelta(microseconds=value)
+
+
+def serialize_decimal(value: Any) -> str:
+    """A finite Decimal as its exact text, trailing zeros kept; an int, or such text, is taken too.
+
+    The text does not sort like the number, so range queries and sorts on it are refused; and ``1.0`` and ``1.00`` are
+    different texts, so quantize what is to be compared for equality.
+    """
+    from decimal import Decimal, InvalidOperation  # 1 ms that `import divan` need not spend
+
+    if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
+        raise TypeError("a Decimal, an int, or a number's text is needed; a float is not exact")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is no decimal number") from None
+    if not number.is_finite():
+        raise ValueError(f"{number} is not a finite number")
+    return str(number)
+
+
+def deserialize_decimal(value: str) -> Any:
+    """The Decimal of `serialize_decimal`."""
+    from decimal import Decimal
+
+    if not isinstance(value, str):
+        raise TypeError("a decimal number's text is needed")
+    return Decimal(value)
+
+
+def serialize_uuid(value: Any) -> str:
+    """A UUID as its canonical text."""
+    from uuid import UUID  # 4 ms that `import divan` need not spend
+
+    return str(value if isinstance(value, UUID) else UUID(value))
+
+
+def deserialize_uuid(value: str) -> Any:
+    """The UUID of `serialize_uuid`."""
+    from uuid import UUID
+
+    return UUID(value)
+
+
+_DATETIME: Final = {"serialize": serialize_datetime, "deserialize": deserialize_datetime}
+
+DEFAULT_SERIALIZERS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "DateField": {"serialize": serialize_date, "deserialize": deserialize_date},
+        "DateTimeField": _DATETIME,
+        "SplitDateTimeField": _DATETIME,
+        "TimeField": {"serialize": serialize_time, "deserialize": deserialize_time},
+        "DurationField": {"serialize": serialize_duration, "deserialize": deserialize_duration},
+        "DecimalField": {"serialize": serialize_decimal, "deserialize": deserialize_decimal, "ordered": False},
+        "UUIDField": {"serialize": serialize_uuid, "deserialize": deserialize_uuid},
+    }
+)
+"""The core's serializers: every ``django.forms`` field whose value JSON can't hold. A driver declares these in full."""
+
+PLAIN_FIELD_TYPES: Final = frozenset(
+    {
+        "BooleanField", "CharField", "ChoiceField", "EmailField", "Field", "FilePathField", "FloatField",
+        "GenericIPAddressField", "IntegerField", "JSONField", "MultipleChoiceField", "NullBooleanField", "RegexField",
+        "SlugField", "TypedChoiceField", "TypedMultipleChoiceField", "URLField",
+    }
+)  # fmt: skip
+"""Field types whose values are stored as they are."""
+
+
+# Picking
+
+
+def pick_serializer(
+    field_type: str, backend_name: str, backend_serializers: Mapping[str, Mapping[str, Any]], plugins: PluginSerializers
+) -> FieldSerializer | None:
+    """The serializer of a field type on one backend, or `None` if nothing knows it.
+
+    Args:
+        field_type: The field type's name.
+        backend_name: What the backend is called in `FieldSerializer.source`.
+        backend_serializers: The backend's `default_serializers`.
+        plugins: What the installed plugins give.
+
+    Raises:
+        PluginConflict: if the choice falls between two plugins.
+    """
+    overriding = [entry for entry in plugins.get(field_type, ()) if entry.serializer.get("override")]
+    if overriding:
+        return _make(field_type, *_first(field_type, overriding))
+    if field_type in backend_serializers:
+        return _make(field_type, backend_serializers[field_type], f"backend {backend_name}")
+    if plugins.get(field_type):
+        return _make(field_type, *_first(field_type, plugins[field_type]))
+    if field_type in DEFAULT_SERIALIZERS:
+        return _make(field_type, DEFAULT_SERIALIZERS[field_type], "core")
+    if field_type in PLAIN_FIELD_TYPES:
+        return FieldSerializer(field_type, None, None, True, "core")
+    return None
+
+
+def resolve_schema(
+    schema: Mapping[str, FieldType],
+    backend_name: str,
+    backend_serializers: Mapping[str, Mapping[str, Any]],
+    plugins: PluginSerializers,
+) -> dict[str, FieldSerializer]:
+    """The serializer of each field in a schema; fields stored as they are left out.
+
+    Raises:
+        InvalidSchema: if the schema is no mapping, or a field type is not known.
+        PluginConflict: if the choice falls between two plugins.
+    """
+    if not isinstance(schema, Mapping):
+        raise InvalidSchema(f"a schema maps field names to field types, and {type(schema).__name__} is no mapping")
+    resolved = {}
+    for field, field_type in schema.items():
+        if isinstance(field_type, Mapping):
+            serializer = _make("its own field type", field_type, f"the schema's {field!r}")
+        else:
+            names = _type_names(field, field_type)
+            candidates = (pick_serializer(name, backend_name, backend_serializers, plugins) for name in names)
+            found = next((candidate for candidate in candidates if candidate is not None), None)
+            if found is None:
+                raise InvalidSchema(_unknown(field, names[0], {*backend_serializers, *plugins}))
+            serializer = found
+        if serializer.serialize is not None or not serializer.ordered:
+            resolved[field] = serializer
+    return resolved
+
+
+def _type_names(field: str, field_type: Any) -> list[str]:
+    """The names to look a field type up by: its own, or its class's and those of the classes that one derives from."""
+    if isinstance(field_type, str):
+        return [field_type]
+    cls = field_type if isinstance(field_type, type) else type(field_type)
+    names = [base.__name__ for base in cls.__mro__ if base is not object]
+    if not any(name.endswith("Field") for name in names):
+        raise InvalidSchema(f"{field}: {field_type!r} is no field type; give a name such as 'DateField'")
+    return names
+
+
+def _first(field_type: str, entries: Iterable[Any]) -> tuple[Mapping[str, Any], str]:
+    """The one plugin's serializer, or of several the one that declares ``tryfirst``."""
+    entries = list(entries)
+    if len(entries) > 1:
+        urgent = [entry for entry in entries if entry.tryfirst]
+        if len(urgent) != 1:
+            names = " and ".join(sorted(entry.distribution for entry in entries))
+            raise PluginConflict(
+                f"{field_type} is given by two plugins, {names}: uninstall one, leave one out of DIVAN_PLUGINS, or let "
+                "one declare @divan.hookimpl(tryfirst=True); a serializer dictionary in the schema beats both"
+            )
+        entries = urgent
+    return entries[0].serializer, f"plugin {entries[0].distribution}"
+
+
+def _make(field_type: str, serializer: Mapping[str, Any], source: str) -> FieldSerializer:
+    for key in ("serialize", "deserialize"):
+        if not callable(serializer.get(key)):
+            raise InvalidSchema(f"{source}: the serializer dictionary of {field_type} has no callable {key!r}")
+    ordered = bool(serializer.get("ordered", True))
+    return FieldSerializer(field_type, serializer["serialize"], serializer["deserialize"], ordered, source)
+
+
+def _unknown(field: str, field_type: str, installed: set[str]) -> str:
+    known = sorted({*DEFAULT_SERIALIZERS, *PLAIN_FIELD_TYPES, *installed})
+    close = difflib.get_close_matches(field_type, known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{field}: unknown field type {field_type!r}{hint}; known are {', '.join(known)}"

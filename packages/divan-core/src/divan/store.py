@@ -1,0 +1,826 @@
+"""The Store: one API that answers the same on every backend, and `open`, which makes one from a URL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, Literal, NoReturn, Self, TypeVar, overload
+
+from divan.backends.base import BaseDivanBackend, Change, split_changes
+from divan.discovery import find_backend
+from divan.documents import REMOVE, Document, Increment
+from divan.errors import (
+    BulkError,
+    DivanError,
+    DocumentExists,
+    DocumentNotFound,
+    InvalidDocument,
+    InvalidQuery,
+    InvalidURL,
+    RevisionConflict,
+    StoreClosed,
+    StoreError,
+    UnsupportedOperation,
+    WriteVetoed,
+)
+from divan.ids import new_id
+from divan.plugins import Plugins, load_plugins, logger
+from divan.query import (
+    Explanation,
+    Query,
+    SortKey,
+    finish,
+    parse,
+    parse_bound,
+    parse_fields,
+    parse_sort,
+    project,
+)
+from divan.serializers import FieldSerializer, FieldType, resolve_schema
+from divan.urls import StoreURL, check_options, parse_url
+from divan.validation import check_id, validate_document
+
+_T = TypeVar("_T")
+
+_RANGES: Final = frozenset({"$gt", "$gte", "$lt", "$lte"})
+_UNENCODED: Final = frozenset({"$exists", "$size"})
+_ARGUMENTS: Final = {
+    "create": ("document_id",),
+    "update": ("remove", "increment", "rev", "document"),
+    "replace": ("rev", "document", "upsert"),
+    "delete": ("rev", "document"),
+    "find": ("sort", "limit", "skip", "fields"),
+}
+_PUT_ATTEMPTS: Final = 10
+
+DEFAULT_URL_VARIABLE: Final = "DIVAN_URL"
+
+
+def open(
+    url: str | type[BaseDivanBackend] | None = None,
+    schema: Mapping[str, FieldType] | None = None,
+    *,
+    database: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    allow_scans: bool = True,
+    plugins: Iterable[object] = (),
+    **options: Any,
+) -> Store:
+    """Open a store.
+
+    Args:
+        url: A URL such as ``"sqlite:///guests.db"``, a backend's name or class with the database beside it, or `None`
+            for the URL in ``DIVAN_URL``.
+        schema: Field name → field type: a name such as ``"DateField"``, a form field, or a serializer dictionary.
+        database: The database, where `url` is no URL.
+        host: Host name, where `url` is no URL; `None` for the backend's default.
+        port: Port, where `url` is no URL; `None` for the backend's default.
+        allow_scans: Whether a query may read every document of the database.
+        plugins: Plugin modules or objects, beside the installed ones, for this Store alone.
+        **options: The backend's options, ``user`` and ``password``; they beat those of the URL.
+
+    Returns:
+        The open Store; use it in a ``with`` statement, or call its `close`.
+
+    Raises:
+        BackendNotFound, AmbiguousBackend, BackendLoadError: if the backend can't be had.
+        InvalidURL: if the URL or an option can't be understood.
+        InvalidSchema: if a field type is not known.
+        ConnectionFailed: if the store can't be reached.
+    """
+    if url is None:
+        url = os.environ.get(DEFAULT_URL_VARIABLE) or None
+        if url is None:
+            raise InvalidURL(f"no URL was given, and {DEFAULT_URL_VARIABLE} is not set")
+    if isinstance(url, str) and "://" in url:
+        for argument, value in (("database", database), ("host", host), ("port", port)):
+            if value is not None:
+                raise InvalidURL(f"{argument} is part of the URL already; leave one of them out")
+        parsed = parse_url(url)
+        cls: type[BaseDivanBackend] = find_backend(parsed.scheme).load()
+    else:
+        if isinstance(url, str):
+            name, cls = url, find_backend(url).load()
+        elif isinstance(url, type) and issubclass(url, BaseDivanBackend):
+            name, cls = url.__name__, url
+        else:
+            raise InvalidURL(f"open() takes a URL, a backend's name or a backend class, not {url!r}")
+        parsed = StoreURL(scheme=name, host=host, port=port, database=database or "")
+    return _open(cls, parsed, schema, allow_scans, load_plugins(plugins), options)
+
+
+def _open(
+    cls: type[BaseDivanBackend],
+    url: StoreURL,
+    schema: Mapping[str, FieldType] | None,
+    allow_scans: bool,
+    plugins: Plugins,
+    given: Mapping[str, Any],
+) -> Store:
+    name = url.scheme.rpartition(":")[2]
+    options: dict[str, Any] = {**url.options, **given}
+    options = check_options(name, options, cls.known_options, extra=("user", "password"))
+    for key, value in (("user", url.user), ("password", url.password)):
+        if value is not None:
+            options.setdefault(key, value)
+    options["scheme"] = name
+    database, host = url.database, url.host
+    if not database and host and getattr(cls, "default_port", None) == 0:
+        database, host = host, None  # memory://name: an embedded store has no host
+    backend = cls(database, host, url.port, **options)
+    try:
+        return Store(backend, name=name, url=str(url), schema=schema, allow_scans=allow_scans, plugins=plugins)
+    except BaseException:
+        backend.close()
+        raise
+
+
+class Store:
+    """The documents of one database, in whichever store holds them. May be shared between threads.
+
+    Made by `divan.open`. Wherever a call takes an id it takes a `Document` too. A write is blind unless it is given a
+    revision.
+
+    Args:
+        backend: The open driver.
+        name: The backend's name.
+        url: How the Store is shown; without secrets.
+        schema: Field name → field type.
+        allow_scans: Whether a query may read every document.
+        plugins: The loaded plugins.
+
+    Attributes:
+        backend: The driver; its `db` is the store's native handle.
+        name: The backend's name, such as ``"sqlite"``.
+        url: The URL, its secrets shown as ``***``.
+    """
+
+    def __init__(
+        self,
+        backend: BaseDivanBackend,
+        *,
+        name: str,
+        url: str,
+        schema: Mapping[str, FieldType] | None = None,
+        allow_scans: bool = True,
+        plugins: Plugins,
+    ) -> None:
+        self.backend = backend
+        self.name = name
+        self.url = url
+        self._backend: Any = backend  # replaced by a backend that refuses everything when the Store is closed
+        self._allow_scans = allow_scans
+        self._plugins = plugins
+        self._fields: dict[str, FieldSerializer] = {}
+        if schema is not None:
+            serializers = backend.default_serializers
+            self._fields = resolve_schema(schema, name, serializers, plugins.serializers(name))
+        self._native = backend.native_types
+        self._exclude = frozenset(backend.exclude_keys)
+        self._has_revisions = backend.implements("get_revision_for_document")
+        self._takes = {
+            method: frozenset(argument for argument in arguments if backend.accepts(method, argument))
+            for method, arguments in _ARGUMENTS.items()
+        }
+        self._makes_ids = "document_id" in self._takes["create"]
+        self._keeps_native = "document" in self._takes["update"]
+        self._before = plugins.implements("divan_before_write")
+        self._after = plugins.implements("divan_after_write")
+        self._notify("divan_store_opened")
+
+    # One document
+
+    def create(self, data: Mapping[str, Any], id: str | None = None) -> Document:
+        """Store a new document.
+
+        Args:
+            data: Field name → value. It is not changed.
+            id: The document's id; `None` to have one made (a UUIDv7).
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            DocumentExists: if the id is taken.
+            InvalidDocument: if the data or the id can't be stored by every store alike.
+        """
+        fields = self._encode(data)
+        if id is not None:
+            id = check_id(id)
+            if not self._makes_ids:
+                raise self._unsupported("create(document_id=…)")
+        elif self._makes_ids:
+            id = new_id()
+        if self._before:
+            self._ask("create", id, data)
+        stored = self._backend.create(fields) if id is None else self._backend.create(fields, document_id=id)
+        document = self._document(stored, fields)
+        if self._after:
+            self._tell("create", document.id, document)
+        return document
+
+    @overload
+    def get(self, id: str | Document) -> Document: ...
+    @overload
+    def get(self, id: str | Document, default: _T) -> Document | _T: ...
+    def get(self, id: str | Document, default: Any = REMOVE) -> Any:
+        """Fetch a document.
+
+        Args:
+            id: Its id, or the `Document`, to fetch it anew.
+            default: What to return if there is none.
+
+        Raises:
+            DocumentNotFound: if there is none and no `default` was given.
+        """
+        if isinstance(id, Document):
+            id = id.id
+        try:
+            return self._document(self._backend.get_document_for_id(check_id(id)))
+        except DocumentNotFound:
+            if default is REMOVE:
+                raise
+            return default
+
+    def __getitem__(self, id: str | Document) -> Document:
+        return self.get(id)
+
+    def __contains__(self, id: object) -> bool:
+        return self.get(id, None) is not None  # type: ignore[call-overload]
+
+    def update(self, id: str | Document, changes: Mapping[str, Any], rev: str | None = None) -> Document:
+        """Merge top-level fields into a document, in one atomic step: concurrent updates of other fields are kept.
+
+        Args:
+            id: The document's id, or the `Document`.
+            changes: Field name → new value; `None` is stored as null, `divan.REMOVE` removes the field, and
+                `divan.Increment` adds to the number in it.
+            rev: The revision that the document must still have; `None` to update whatever is there.
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+            RevisionConflict: if it has changed since `rev`.
+            InvalidDocument: if a value can't be stored by every store alike, or can't be incremented.
+        """
+        id, arguments = self._target("update", id, rev)
+        data, remove, increment = self._encode_changes(changes)
+        if remove:
+            arguments["remove"] = remove
+        if increment:
+            arguments["increment"] = increment
+        if arguments:
+            self._check_arguments("update", arguments)
+        if self._before:
+            self._ask("update", id, changes)
+        document = self._document(self._backend.update(id, data, **arguments), data)
+        if self._after:
+            self._tell("update", id, document)
+        return document
+
+    def replace(self, id: str | Document, data: Mapping[str, Any], rev: str | None = None) -> Document:
+        """Overwrite a whole document, which must exist.
+
+        Args:
+            id: The document's id, or the `Document`.
+            data: Field name → value: all that the document will hold.
+            rev: The revision that the document must still have; `None` to overwrite whatever is there.
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+            RevisionConflict: if it has changed since `rev`.
+            InvalidDocument: if the data can't be stored by every store alike.
+        """
+        id, arguments = self._target("replace", id, rev)
+        fields = self._encode(data)
+        self._check_arguments("replace", arguments)
+        if self._before:
+            self._ask("replace", id, data)
+        document = self._document(self._backend.replace(id, fields, **arguments), fields)
+        if self._after:
+            self._tell("replace", id, document)
+        return document
+
+    def put(self, id: str | Document, data: Mapping[str, Any]) -> Document:
+        """Create a document, or overwrite the whole of it if it exists.
+
+        Args:
+            id: The document's id, or a `Document` with it.
+            data: Field name → value: all that the document will hold.
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            InvalidDocument: if the data or the id can't be stored by every store alike.
+        """
+        id, arguments = self._target("replace", id, None)
+        fields = self._encode(data)
+        if self._before:
+            self._ask("put", id, data)
+        document = self._document(self._put(id, fields, arguments), fields)
+        if self._after:
+            self._tell("put", id, document)
+        return document
+
+    def _put(self, id: str, fields: dict[str, Any], arguments: dict[str, Any]) -> Any:
+        if "upsert" in self._takes["replace"]:
+            return self._backend.replace(id, fields, upsert=True, **arguments)
+        if not self._makes_ids:
+            raise self._unsupported("create(document_id=…)")
+        for _ in range(_PUT_ATTEMPTS):
+            try:
+                return self._backend.replace(id, fields, **arguments)
+            except DocumentNotFound:
+                try:
+                    return self._backend.create(fields, document_id=id)
+                except DocumentExists:
+                    continue  # somebody created it meanwhile
+        raise RevisionConflict(id)
+
+    def delete(self, id: str | Document, rev: str | None = None) -> None:
+        """Delete a document.
+
+        Args:
+            id: The document's id, or the `Document`.
+            rev: The revision that the document must still have; `None` to delete whatever is there.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+            RevisionConflict: if it has changed since `rev`.
+        """
+        id, arguments = self._target("delete", id, rev)
+        self._check_arguments("delete", arguments)
+        if self._before:
+            self._ask("delete", id, None)
+        self._backend.delete(id, **arguments)
+        if self._after:
+            self._tell("delete", id, None)
+
+    # Many documents
+
+    def find(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        sort: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        skip: int = 0,
+        fields: Iterable[str] | None = None,
+    ) -> Iterator[Document]:
+        """The documents that match a filter, streamed.
+
+        Args:
+            where: The filter; `None` or ``{}`` matches everything.
+            sort: ``"field"``, ``"-field"`` for descending, or a list of them; missing first, ties by id. Without one,
+                the order is the store's.
+            limit: How many to return at most.
+            skip: How many to leave out first.
+            fields: Dotted paths to return; `None` for whole documents.
+
+        Returns:
+            An iterator; nothing but a sort that the store can't do holds the whole result in memory.
+
+        Raises:
+            InvalidQuery: if an argument can't be understood, or the query would scan where scans are not allowed.
+        """
+        query = self._query(where)
+        keys = self._sort_keys(sort)
+        parse_bound("limit", limit)
+        parse_bound("skip", skip)
+        names = parse_fields(fields)
+        self._refuse_scan(query, keys)
+        return map(self._document, self._find(query, keys, limit, skip or 0, names))
+
+    def count(self, where: Mapping[str, Any] | None = None) -> int:
+        """How many documents match a filter; `None` counts them all.
+
+        Raises:
+            InvalidQuery: as for `find`.
+        """
+        query = self._query(where)
+        if query:
+            self._refuse_scan(query, ())
+        return int(self._backend.count(query))
+
+    def explain(
+        self, where: Mapping[str, Any] | None = None, *, sort: str | Iterable[str] | None = None
+    ) -> Explanation:
+        """How the store would answer `find`: what it does itself, what the matcher finishes, which index serves it.
+
+        Raises:
+            InvalidQuery: as for `find`.
+        """
+        explanation: Explanation = self._backend.explain(self._query(where), self._sort_keys(sort))
+        return explanation
+
+    def __iter__(self) -> Iterator[Document]:
+        return map(self._document, self._backend.iter_documents())
+
+    def ids(self) -> Iterator[str]:
+        """The ids of all documents, streamed, in the store's order."""
+        if "fields" in self._takes["find"]:
+            return map(self._backend.get_id_for_document, self._backend.find(parse(None), fields=()))
+        return map(self._backend.get_id_for_document, self._backend.iter_documents())
+
+    def ensure_index(self, *fields: str) -> str | None:
+        """Make `find` on these fields fast, where the store can.
+
+        Args:
+            *fields: Dotted paths; several make one index over all of them, in this order.
+
+        Returns:
+            The index's name, or `None` if the store has no indexes; queries answer the same with and without.
+
+        Raises:
+            InvalidQuery: if a field can't be one.
+        """
+        names = parse_fields(fields)
+        if not names:
+            raise InvalidQuery("ensure_index() takes at least one field")
+        name: str | None = self._backend.ensure_index(*names)
+        return name
+
+    # Bulk
+
+    def create_many(self, documents: Iterable[Mapping[str, Any] | tuple[str, Mapping[str, Any]]]) -> list[Document]:
+        """Create many documents, in batches.
+
+        Args:
+            documents: Mappings of field names to values, or pairs of an id and such a mapping.
+
+        Returns:
+            The documents as stored, in order.
+
+        Raises:
+            BulkError: if some failed; the others are stored, and its `results` hold one entry per document.
+        """
+
+        def prepare(item: Any) -> tuple[str | None, dict[str, Any], Any]:
+            id, data = item if isinstance(item, tuple) else (None, item)
+            fields = self._encode(data)
+            if id is not None:
+                id = check_id(id)
+                if not self._makes_ids:
+                    raise self._unsupported("create(document_id=…)")
+            elif self._makes_ids:
+                id = new_id()
+            return id, fields, data
+
+        return self._bulk("create", documents, prepare, lambda batch: self._backend.create_many(batch), self._document)
+
+    def get_many(self, ids: Iterable[str | Document], default: Any = None) -> list[Any]:
+        """Fetch many documents, in batches.
+
+        Args:
+            ids: Ids or `Document`s.
+            default: What stands in the result for a document that does not exist.
+
+        Returns:
+            One `Document` (or `default`) per id, in order.
+        """
+        results: list[Any] = []
+        for batch in _batches(map(_id_of, ids), self.backend.batch_size):
+            found = self._backend.get_many([check_id(id) for id in batch])
+            results.extend(default if raw is None else self._document(raw) for raw in found)
+        return results
+
+    def update_many(
+        self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[str | Document, Mapping[str, Any]]]
+    ) -> list[Document]:
+        """Update many documents, in batches; each update is as `update` without a revision.
+
+        Args:
+            changes: Id → changes, or pairs of an id (or `Document`) and its changes.
+
+        Returns:
+            The documents as stored, in order.
+
+        Raises:
+            BulkError: if some failed; the others are updated, and its `results` hold one entry per item.
+        """
+
+        def prepare(item: Any) -> tuple[str, Change, Any]:
+            target, wanted = item
+            data, remove, increment = self._encode_changes(wanted)
+            change = Change(check_id(_id_of(target)), data, remove, increment)
+            if remove or increment:
+                self._check_arguments("update", {"remove": remove, "increment": increment})
+            return change.document_id, change, wanted
+
+        def run(batch: list[tuple[str | None, Any]]) -> Any:
+            return self._backend.update_many([change for _, change in batch])
+
+        items = changes.items() if isinstance(changes, Mapping) else changes
+        return self._bulk("update", items, prepare, run, self._document)
+
+    def delete_many(self, ids: Iterable[str | Document]) -> list[str]:
+        """Delete many documents, in batches.
+
+        Args:
+            ids: Ids or `Document`s.
+
+        Returns:
+            The ids, in order.
+
+        Raises:
+            BulkError: if some failed (`DocumentNotFound`, say); the others are deleted, and its `results` hold one
+                entry per id.
+        """
+
+        def prepare(item: Any) -> tuple[str, str, None]:
+            id = check_id(_id_of(item))
+            return id, id, None
+
+        def run(batch: list[tuple[str | None, Any]]) -> list[Any]:
+            ids = [id for id, _ in batch]
+            results = self._backend.delete_many(ids)
+            return [id if result is None else result for id, result in zip(ids, results, strict=True)]
+
+        return self._bulk("delete", ids, prepare, run, lambda id: id)
+
+    def _bulk(
+        self,
+        operation: Literal["create", "update", "delete"],
+        items: Iterable[Any],
+        prepare: Callable[[Any], tuple[str | None, Any, Any]],
+        run: Callable[[list[tuple[str | None, Any]]], Sequence[Any]],
+        finish_item: Callable[[Any], Any],
+    ) -> list[Any]:
+        """Prepare items, send them in batches, and gather one result per item.
+
+        `prepare` turns an item into its id, what is sent for it, and what a hook is shown; whatever it raises is the
+        item's result.
+        """
+        results: list[Any] = []
+        failed = False
+        for batch in _batches(items, self.backend.batch_size):
+            outcome: list[Any] = [None] * len(batch)
+            sent: list[tuple[str | None, Any]] = []
+            positions: list[int] = []
+            for position, item in enumerate(batch):
+                try:
+                    id, prepared, shown = prepare(item)
+                    if self._before:
+                        self._ask(operation, id, shown)
+                except DivanError as error:
+                    outcome[position] = error
+                    failed = True
+                else:
+                    sent.append((id, prepared))
+                    positions.append(position)
+            fatal: DivanError | None = None
+            if sent:
+                try:
+                    answers = run(sent)
+                except StoreClosed:
+                    raise
+                except DivanError as error:
+                    # The store did not answer for the batch; those before it have been carried out.
+                    fatal = error
+                    answers = [error] * len(sent)
+                for position, answer in zip(positions, answers, strict=True):
+                    if isinstance(answer, DivanError):
+                        failed = True
+                        outcome[position] = answer
+                    else:
+                        result = outcome[position] = finish_item(answer)
+                        if self._after:
+                            written = result if isinstance(result, Document) else None
+                            self._tell(operation, result if written is None else written.id, written)
+            results.extend(outcome)
+            if fatal is not None:
+                raise BulkError(f"{operation}_many", results) from fatal
+        if failed:
+            raise BulkError(f"{operation}_many", results)
+        return results
+
+    # The store itself
+
+    def ping(self) -> None:
+        """Ask the store for a sign of life.
+
+        Raises:
+            ConnectionFailed, AuthenticationFailed, OperationTimeout: if there is none.
+        """
+        self._backend.ping()
+
+    def close(self) -> None:
+        """Release connections. Closing twice is allowed; every other call then raises `StoreClosed`."""
+        if isinstance(self._backend, _ClosedBackend):
+            return
+        self._backend = _ClosedBackend(self.url)
+        self.backend.close()
+        self._notify("divan_store_closed")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self.url}>"
+
+    # Between the caller's values and the driver's
+
+    def _encode(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """A private copy of the fields in stored form, checked."""
+        if self._fields and isinstance(data, Mapping):
+            data = self._serialize(data)
+        return validate_document(data, self._native)
+
+    def _serialize(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        encoded = dict(data)
+        for field, serializer in self._fields.items():
+            if encoded.get(field) is not None:
+                encoded[field] = serializer.encode(field, encoded[field])
+        return encoded
+
+    def _encode_changes(
+        self, changes: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], tuple[str, ...], dict[str, int | float]]:
+        """Fields to set in stored form, fields to remove, and numbers to add."""
+        if not isinstance(changes, Mapping):
+            return validate_document(changes), (), {}
+        for value in changes.values():
+            if value is REMOVE or value.__class__ is Increment:
+                break
+        else:
+            return self._encode(changes), (), {}
+        data, remove, increment = split_changes(changes)
+        validate_document({**dict.fromkeys(remove), **increment})
+        for field in increment:
+            if field in self._fields:
+                raise InvalidDocument(f"{field}: a {self._fields[field].field_type} can't be incremented")
+        return self._encode(data), remove, increment
+
+    def _document(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
+        """The `Document` of what a driver returned, field types applied.
+
+        Args:
+            raw: What the driver returned.
+            written: The fields that were just written: their names are asked for if `raw` is no mapping.
+        """
+        document = raw if isinstance(raw, Document) else self._adopt(raw, written)
+        for field, serializer in self._fields.items():
+            value = document.get(field)
+            if value is not None:
+                document[field] = serializer.decode(field, value)
+        return document
+
+    def _adopt(self, raw: Any, written: Mapping[str, Any] | None) -> Document:
+        backend = self.backend
+        if isinstance(raw, Mapping):
+            fields = {name: value for name, value in raw.items() if name not in self._exclude}
+        elif raw is not None and written is not None:
+            fields = {name: backend.get_document_attr(raw, name) for name in written}
+        else:
+            raise StoreError(f"{type(backend).__name__} returned {type(raw).__name__} in place of a document")
+        rev = backend.get_revision_for_document(raw) if self._has_revisions else None
+        return Document(fields, backend.get_id_for_document(raw), rev, raw if self._keeps_native else None)
+
+    def _target(self, method: str, target: str | Document, rev: str | None) -> tuple[str, dict[str, Any]]:
+        """The id to write to, and the arguments that name the revision and the document."""
+        arguments: dict[str, Any] = {}
+        if rev is not None:
+            arguments["rev"] = rev
+        if isinstance(target, Document):
+            if target.native is not None and "document" in self._takes[method]:
+                arguments["document"] = target.native
+            target = target.id
+        return check_id(target), arguments
+
+    def _check_arguments(self, method: str, arguments: Mapping[str, Any]) -> None:
+        for argument in arguments:
+            if argument not in self._takes[method]:
+                if not self.backend.implements(method):
+                    raise self._unsupported(f"{method}()")
+                raise self._unsupported(f"{method}({argument}=…)")
+
+    def _unsupported(self, what: str) -> UnsupportedOperation:
+        return UnsupportedOperation(f"{type(self.backend).__name__} does not implement {what}")
+
+    # Queries
+
+    def _query(self, where: Mapping[str, Any] | None) -> Query:
+        return parse(where, self._encode_operand if self._fields else None, self._native)
+
+    def _encode_operand(self, field: str, op: str, value: Any) -> Any:
+        serializer = self._fields.get(field)
+        if serializer is None or op in _UNENCODED:
+            return value
+        if op in _RANGES and not serializer.ordered:
+            raise InvalidQuery(_unordered(field, serializer, op))
+        return serializer.encode(field, value)
+
+    def _sort_keys(self, sort: str | Iterable[str] | None) -> tuple[SortKey, ...]:
+        keys = parse_sort(sort)
+        for key in keys:
+            serializer = self._fields.get(key.field)
+            if serializer is not None and not serializer.ordered:
+                raise InvalidQuery(_unordered(key.field, serializer, "a sort"))
+        return keys
+
+    def _find(
+        self, query: Query, keys: tuple[SortKey, ...], limit: int | None, skip: int, names: tuple[str, ...] | None
+    ) -> Iterator[Any]:
+        """Let the driver do what it takes arguments for, and do the rest here."""
+        takes = self._takes["find"]
+        arguments: dict[str, Any] = {}
+        if keys and "sort" in takes:
+            arguments["sort"] = keys
+            keys = ()
+        if not keys:
+            if "limit" in takes and "skip" in takes:
+                arguments.update({"limit": limit, "skip": skip})
+                limit, skip = None, 0
+            if names is not None and "fields" in takes:
+                arguments["fields"] = names
+                names = None
+        found: Iterator[Any] = self._backend.find(query, **arguments)
+        if keys or limit is not None or skip:
+            found = finish(found, get_id=self.backend.get_id_for_document, sort=keys, limit=limit, skip=skip)
+        if names is None:
+            return found
+        return (self._project(raw, names) for raw in found)
+
+    def _project(self, raw: Any, names: tuple[str, ...]) -> Any:
+        document = self._adopt(raw, None) if not isinstance(raw, Document) else raw
+        return Document(project(document, names), document.id, document.rev)
+
+    def _refuse_scan(self, query: Query, keys: tuple[SortKey, ...]) -> None:
+        if self._allow_scans:
+            return
+        explanation: Explanation = self._backend.explain(query, keys)
+        if explanation.scan:
+            fields = ", ".join(repr(field) for field in _fields_of(query)) or "the fields you ask for"
+            raise InvalidQuery(
+                f"the query {dict(query)!r} would read every document, and this Store was opened with "
+                f"allow_scans=False; ensure_index() on {fields} may serve it"
+            )
+
+    # Hooks
+
+    def _ask(self, operation: str, document_id: str | None, data: Mapping[str, Any] | None) -> None:
+        """Let plugins veto a write."""
+        try:
+            self._plugins.manager.hook.divan_before_write(
+                store=self, operation=operation, document_id=document_id, data=None if data is None else dict(data)
+            )
+        except DivanError:
+            raise
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise WriteVetoed(f"{operation} was refused by a plugin: {reason}") from error
+
+    def _tell(self, operation: str, document_id: str, document: Document | None) -> None:
+        self._notify("divan_after_write", operation=operation, document_id=document_id, document=document)
+
+    def _notify(self, hook: str, **arguments: Any) -> None:
+        """Call a hook whose failure must not reach the caller."""
+        caller = getattr(self._plugins.manager.hook, hook)
+        if not caller.get_hookimpls():
+            return
+        try:
+            caller(store=self, **arguments)
+        except Exception:
+            logger.exception("a plugin's %s raised for %r", hook, self)
+
+
+class _ClosedBackend:
+    """Stands in for the driver of a closed Store."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise StoreClosed(f"the store {self._url} is closed; open it again")
+
+
+def _id_of(target: str | Document) -> str:
+    return target.id if isinstance(target, Document) else target
+
+
+def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _unordered(field: str, serializer: FieldSerializer, what: str) -> str:
+    return (
+        f"{field}: {what} would answer wrongly, since the stored form of a {serializer.field_type} does not sort like "
+        "its values; ask for equality, or store it in a field type that is ordered"
+    )
+
+
+def _fields_of(query: Query) -> list[str]:
+    return [name for name in query if not name.startswith("$")]

@@ -1,0 +1,165 @@
+"""Store URLs: ``scheme://[user[:password]@][host[:port]]/database[?option=value…]``, read and shown without secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from divan.backends.base import is_secret
+from divan.errors import InvalidURL
+
+_SCHEME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*:)?[A-Za-z][A-Za-z0-9+._-]*")
+_SHAPE = "scheme://[user[:password]@][host[:port]]/database[?option=value]"
+
+
+@dataclass(frozen=True)
+class StoreURL:
+    """A parsed URL; every part percent-decoded.
+
+    Attributes:
+        scheme: The backend's name or alias, possibly qualified: ``"mongo"``, ``"divan-mongo:mongo"``.
+        user: User name, or `None`.
+        password: Password, or `None`; never shown.
+        host: Host name, or several with their ports as one string; `None` if the URL has none.
+        port: Port, or `None`.
+        database: The path without its leading slash.
+        options: Option → text.
+    """
+
+    scheme: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    host: str | None = None
+    port: int | None = None
+    database: str = ""
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        """The URL with the password and secret options shown as ``***``."""
+        user = "" if self.user is None else quote(self.user, safe="") + (":***" if self.password else "") + "@"
+        host = self.host or ""
+        if ":" in host and "," not in host:
+            host = f"[{host}]"
+        port = "" if self.port is None else f":{self.port}"
+        shown = [f"{name}={'***' if is_secret(name) else quote(value)}" for name, value in self.options.items()]
+        query = "?" + "&".join(shown) if shown else ""
+        return f"{self.scheme}://{user}{host}{port}/{quote(self.database)}{query}"
+
+
+def parse_url(url: str) -> StoreURL:
+    """Take a URL apart.
+
+    Raises:
+        InvalidURL: saying which part can't be understood; the message holds no secret.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or not _SCHEME.fullmatch(scheme):
+        raise InvalidURL(f"a store URL has the form {_SHAPE}, as in sqlite:///guests.db")
+    try:
+        parts = urlsplit("//" + rest)
+    except ValueError:
+        raise InvalidURL(f"{scheme}://…: the host can't be understood; the form is {_SHAPE}") from None
+    if parts.fragment or rest.endswith("#"):
+        raise InvalidURL(f"{scheme}://…: a '#' inside a URL is written %23")
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    if "@" in parts.path and not at:
+        raise InvalidURL(f"{scheme}://…: a '/', '?' or '#' in a user name or password is written %2F, %3F or %23")
+    user, colon, password = userinfo.partition(":")
+    host, port = _split_host(scheme, hosts)
+    return StoreURL(
+        scheme=scheme,
+        user=unquote(user) if at else None,
+        password=unquote(password) if colon else None,
+        host=host,
+        port=port,
+        database=unquote(parts.path[1:]),
+        options=_parse_options(scheme, parts.query),
+    )
+
+
+def _split_host(scheme: str, hosts: str) -> tuple[str | None, int | None]:
+    if not hosts:
+        return None, None
+    if "," in hosts:  # several hosts, each perhaps with its port: the driver's business
+        return unquote(hosts), None
+    if hosts.startswith("["):
+        host, bracket, tail = hosts[1:].partition("]")
+        if not bracket or (tail and not tail.startswith(":")):
+            raise InvalidURL(f"{scheme}://…: an IPv6 address is written in brackets, as in [::1]:5984")
+        text = tail[1:]
+    else:
+        host, _, text = hosts.partition(":")
+    if not text:
+        return unquote(host), None
+    # The text is not shown: of a password that was not percent-encoded, a part can stand here.
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise InvalidURL(
+            f"{scheme}://…: the port is no number from 1 to 65535; percent-encode ':', '@' and '/' in a password"
+        )
+    return unquote(host), int(text)
+
+
+def _parse_options(scheme: str, query: str) -> dict[str, str]:
+    if not query:
+        return {}
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        raise InvalidURL(f"{scheme}://…: options are written ?name=value&name=value") from None
+    options: dict[str, str] = {}
+    for name, value in pairs:
+        if name in options:
+            raise InvalidURL(f"{scheme}://…: the option {name!r} is given twice")
+        options[name] = value
+    return options
+
+
+def boolean(text: str) -> bool:
+    """Parse the text of an option that is on or off.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    value = _BOOLEANS.get(text.lower())
+    if value is None:
+        raise ValueError("give true or false")
+    return value
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def check_options(
+    backend: str, given: Mapping[str, Any], known: Mapping[str, Any] | None, extra: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Check the options of one backend, and parse those that are text.
+
+    Args:
+        backend: The backend's name, for messages.
+        given: Option → text from a URL, or any value given by keyword.
+        known: The backend's `known_options`; `None` passes everything on, for the backend to check.
+        extra: Further names that are known and passed on as they are.
+
+    Raises:
+        InvalidURL: naming an unknown option and the known ones, or an option whose text can't be parsed.
+    """
+    if known is None:
+        return dict(given)
+    parsed = {}
+    for name, value in given.items():
+        if name in extra:
+            parsed[name] = value
+            continue
+        if name not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise InvalidURL(f"{backend} has no option {name!r}; its options are: {names}")
+        try:
+            parsed[name] = known[name](value) if isinstance(value, str) else value
+        except ValueError as error:
+            shown = "***" if is_secret(name) else repr(value)
+            reason = "" if is_secret(name) else f": {error}"
+            raise InvalidURL(f"{backend}: the option {name}={shown} can't be used{reason}") from None
+    return parsed
