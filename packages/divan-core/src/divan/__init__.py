@@ -29,9 +29,10 @@ from divan.errors import (
     WriteVetoed,
 )
 from divan.hookspecs import hookimpl
+from divan.opening import open
 from divan.plugins import PluginWarning
 from divan.query import Explanation
-from divan.store import Store, open
+from divan.store import Store
 
 __all__ = [
     "REMOVE",

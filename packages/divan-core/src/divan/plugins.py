@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import pluggy
 
 from divan import hookspecs
 from divan.discovery import allowlist, distribution_name, normalize, scan
-
-logger: Final = logging.getLogger("divan")
 
 
 class PluginWarning(UserWarning):

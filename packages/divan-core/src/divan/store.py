@@ -1,50 +1,33 @@
-"""The Store: one API that answers the same on every backend, and `open`, which makes one from a URL."""
+"""The Store: one API that answers the same on every backend."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Literal, NoReturn, Self, TypeVar, overload
 
-from divan.backends.base import BaseDivanBackend, Change, split_changes
-from divan.discovery import find_backend
-from divan.documents import REMOVE, Document, Increment
+from divan.backends.base import BaseDivanBackend, Change
+from divan.codec import Codec
+from divan.documents import REMOVE, Document
 from divan.errors import (
     BulkError,
     DivanError,
     DocumentExists,
     DocumentNotFound,
-    InvalidDocument,
     InvalidQuery,
-    InvalidURL,
     RevisionConflict,
     StoreClosed,
-    StoreError,
     UnsupportedOperation,
-    WriteVetoed,
 )
+from divan.events import Events
 from divan.ids import new_id
-from divan.plugins import Plugins, load_plugins, logger
-from divan.query import (
-    Explanation,
-    Query,
-    SortKey,
-    finish,
-    parse,
-    parse_bound,
-    parse_fields,
-    parse_sort,
-    project,
-)
+from divan.plugins import Plugins
+from divan.query import Explanation, Query, SortKey, finish, parse, parse_bound, parse_fields, project
 from divan.serializers import FieldSerializer, FieldType, resolve_schema
-from divan.urls import StoreURL, check_options, parse_url
-from divan.validation import check_id, validate_document
+from divan.validation import check_id
 
 _T = TypeVar("_T")
 
-_RANGES: Final = frozenset({"$gt", "$gte", "$lt", "$lte"})
-_UNENCODED: Final = frozenset({"$exists", "$size"})
 _ARGUMENTS: Final = {
     "create": ("document_id",),
     "update": ("remove", "increment", "rev", "document"),
@@ -53,88 +36,6 @@ _ARGUMENTS: Final = {
     "find": ("sort", "limit", "skip", "fields"),
 }
 _PUT_ATTEMPTS: Final = 10
-
-DEFAULT_URL_VARIABLE: Final = "DIVAN_URL"
-
-
-def open(
-    url: str | type[BaseDivanBackend] | None = None,
-    schema: Mapping[str, FieldType] | None = None,
-    *,
-    database: str | None = None,
-    host: str | None = None,
-    port: int | None = None,
-    allow_scans: bool = True,
-    plugins: Iterable[object] = (),
-    **options: Any,
-) -> Store:
-    """Open a store.
-
-    Args:
-        url: A URL such as ``"sqlite:///guests.db"``, a backend's name or class with the database beside it, or `None`
-            for the URL in ``DIVAN_URL``.
-        schema: Field name → field type: a name such as ``"DateField"``, a form field, or a serializer dictionary.
-        database: The database, where `url` is no URL.
-        host: Host name, where `url` is no URL; `None` for the backend's default.
-        port: Port, where `url` is no URL; `None` for the backend's default.
-        allow_scans: Whether a query may read every document of the database.
-        plugins: Plugin modules or objects, beside the installed ones, for this Store alone.
-        **options: The backend's options, ``user`` and ``password``; they beat those of the URL.
-
-    Returns:
-        The open Store; use it in a ``with`` statement, or call its `close`.
-
-    Raises:
-        BackendNotFound, AmbiguousBackend, BackendLoadError: if the backend can't be had.
-        InvalidURL: if the URL or an option can't be understood.
-        InvalidSchema: if a field type is not known.
-        ConnectionFailed: if the store can't be reached.
-    """
-    if url is None:
-        url = os.environ.get(DEFAULT_URL_VARIABLE) or None
-        if url is None:
-            raise InvalidURL(f"no URL was given, and {DEFAULT_URL_VARIABLE} is not set")
-    if isinstance(url, str) and "://" in url:
-        for argument, value in (("database", database), ("host", host), ("port", port)):
-            if value is not None:
-                raise InvalidURL(f"{argument} is part of the URL already; leave one of them out")
-        parsed = parse_url(url)
-        cls: type[BaseDivanBackend] = find_backend(parsed.scheme).load()
-    else:
-        if isinstance(url, str):
-            name, cls = url, find_backend(url).load()
-        elif isinstance(url, type) and issubclass(url, BaseDivanBackend):
-            name, cls = url.__name__, url
-        else:
-            raise InvalidURL(f"open() takes a URL, a backend's name or a backend class, not {url!r}")
-        parsed = StoreURL(scheme=name, host=host, port=port, database=database or "")
-    return _open(cls, parsed, schema, allow_scans, load_plugins(plugins), options)
-
-
-def _open(
-    cls: type[BaseDivanBackend],
-    url: StoreURL,
-    schema: Mapping[str, FieldType] | None,
-    allow_scans: bool,
-    plugins: Plugins,
-    given: Mapping[str, Any],
-) -> Store:
-    name = url.scheme.rpartition(":")[2]
-    options: dict[str, Any] = {**url.options, **given}
-    options = check_options(name, options, cls.known_options, extra=("user", "password"))
-    for key, value in (("user", url.user), ("password", url.password)):
-        if value is not None:
-            options.setdefault(key, value)
-    options["scheme"] = name
-    database, host = url.database, url.host
-    if not database and host and getattr(cls, "default_port", None) == 0:
-        database, host = host, None  # memory://name: an embedded store has no host
-    backend = cls(database, host, url.port, **options)
-    try:
-        return Store(backend, name=name, url=str(url), schema=schema, allow_scans=allow_scans, plugins=plugins)
-    except BaseException:
-        backend.close()
-        raise
 
 
 class Store:
@@ -172,23 +73,19 @@ class Store:
         self.url = url
         self._backend: Any = backend  # replaced by a backend that refuses everything when the Store is closed
         self._allow_scans = allow_scans
-        self._plugins = plugins
-        self._fields: dict[str, FieldSerializer] = {}
+        fields: dict[str, FieldSerializer] = {}
         if schema is not None:
-            serializers = backend.default_serializers
-            self._fields = resolve_schema(schema, name, serializers, plugins.serializers(name))
-        self._native = backend.native_types
-        self._exclude = frozenset(backend.exclude_keys)
-        self._has_revisions = backend.implements("get_revision_for_document")
+            fields = resolve_schema(schema, name, backend.default_serializers, plugins.serializers(name))
+        self._codec = Codec(backend, fields)
+        self._encode = self._codec.encode
+        self._document = self._codec.document
         self._takes = {
             method: frozenset(argument for argument in arguments if backend.accepts(method, argument))
             for method, arguments in _ARGUMENTS.items()
         }
         self._makes_ids = "document_id" in self._takes["create"]
-        self._keeps_native = "document" in self._takes["update"]
-        self._before = plugins.implements("divan_before_write")
-        self._after = plugins.implements("divan_after_write")
-        self._notify("divan_store_opened")
+        self._events = Events(self, plugins)
+        self._events.opened()
 
     # One document
 
@@ -213,12 +110,12 @@ class Store:
                 raise self._unsupported("create(document_id=…)")
         elif self._makes_ids:
             id = new_id()
-        if self._before:
-            self._ask("create", id, data)
+        if self._events.before_write:
+            self._events.ask("create", id, data)
         stored = self._backend.create(fields) if id is None else self._backend.create(fields, document_id=id)
         document = self._document(stored, fields)
-        if self._after:
-            self._tell("create", document.id, document)
+        if self._events.after_write:
+            self._events.tell("create", document.id, document)
         return document
 
     @overload
@@ -268,18 +165,18 @@ class Store:
             InvalidDocument: if a value can't be stored by every store alike, or can't be incremented.
         """
         id, arguments = self._target("update", id, rev)
-        data, remove, increment = self._encode_changes(changes)
+        data, remove, increment = self._codec.encode_changes(changes)
         if remove:
             arguments["remove"] = remove
         if increment:
             arguments["increment"] = increment
         if arguments:
             self._check_arguments("update", arguments)
-        if self._before:
-            self._ask("update", id, changes)
+        if self._events.before_write:
+            self._events.ask("update", id, changes)
         document = self._document(self._backend.update(id, data, **arguments), data)
-        if self._after:
-            self._tell("update", id, document)
+        if self._events.after_write:
+            self._events.tell("update", id, document)
         return document
 
     def replace(self, id: str | Document, data: Mapping[str, Any], rev: str | None = None) -> Document:
@@ -301,11 +198,11 @@ class Store:
         id, arguments = self._target("replace", id, rev)
         fields = self._encode(data)
         self._check_arguments("replace", arguments)
-        if self._before:
-            self._ask("replace", id, data)
+        if self._events.before_write:
+            self._events.ask("replace", id, data)
         document = self._document(self._backend.replace(id, fields, **arguments), fields)
-        if self._after:
-            self._tell("replace", id, document)
+        if self._events.after_write:
+            self._events.tell("replace", id, document)
         return document
 
     def put(self, id: str | Document, data: Mapping[str, Any]) -> Document:
@@ -323,11 +220,11 @@ class Store:
         """
         id, arguments = self._target("replace", id, None)
         fields = self._encode(data)
-        if self._before:
-            self._ask("put", id, data)
+        if self._events.before_write:
+            self._events.ask("put", id, data)
         document = self._document(self._put(id, fields, arguments), fields)
-        if self._after:
-            self._tell("put", id, document)
+        if self._events.after_write:
+            self._events.tell("put", id, document)
         return document
 
     def _put(self, id: str, fields: dict[str, Any], arguments: dict[str, Any]) -> Any:
@@ -358,11 +255,11 @@ class Store:
         """
         id, arguments = self._target("delete", id, rev)
         self._check_arguments("delete", arguments)
-        if self._before:
-            self._ask("delete", id, None)
+        if self._events.before_write:
+            self._events.ask("delete", id, None)
         self._backend.delete(id, **arguments)
-        if self._after:
-            self._tell("delete", id, None)
+        if self._events.after_write:
+            self._events.tell("delete", id, None)
 
     # Many documents
 
@@ -391,8 +288,8 @@ class Store:
         Raises:
             InvalidQuery: if an argument can't be understood, or the query would scan where scans are not allowed.
         """
-        query = self._query(where)
-        keys = self._sort_keys(sort)
+        query = self._codec.query(where)
+        keys = self._codec.sort_keys(sort)
         parse_bound("limit", limit)
         parse_bound("skip", skip)
         names = parse_fields(fields)
@@ -405,7 +302,7 @@ class Store:
         Raises:
             InvalidQuery: as for `find`.
         """
-        query = self._query(where)
+        query = self._codec.query(where)
         if query:
             self._refuse_scan(query, ())
         return int(self._backend.count(query))
@@ -418,7 +315,7 @@ class Store:
         Raises:
             InvalidQuery: as for `find`.
         """
-        explanation: Explanation = self._backend.explain(self._query(where), self._sort_keys(sort))
+        explanation: Explanation = self._backend.explain(self._codec.query(where), self._codec.sort_keys(sort))
         return explanation
 
     def __iter__(self) -> Iterator[Document]:
@@ -509,7 +406,7 @@ class Store:
 
         def prepare(item: Any) -> tuple[str, Change, Any]:
             target, wanted = item
-            data, remove, increment = self._encode_changes(wanted)
+            data, remove, increment = self._codec.encode_changes(wanted)
             change = Change(check_id(_id_of(target)), data, remove, increment)
             if remove or increment:
                 self._check_arguments("update", {"remove": remove, "increment": increment})
@@ -568,8 +465,8 @@ class Store:
             for position, item in enumerate(batch):
                 try:
                     id, prepared, shown = prepare(item)
-                    if self._before:
-                        self._ask(operation, id, shown)
+                    if self._events.before_write:
+                        self._events.ask(operation, id, shown)
                 except DivanError as error:
                     outcome[position] = error
                     failed = True
@@ -592,9 +489,9 @@ class Store:
                         outcome[position] = answer
                     else:
                         result = outcome[position] = finish_item(answer)
-                        if self._after:
+                        if self._events.after_write:
                             written = result if isinstance(result, Document) else None
-                            self._tell(operation, result if written is None else written.id, written)
+                            self._events.tell(operation, result if written is None else written.id, written)
             results.extend(outcome)
             if fatal is not None:
                 raise BulkError(f"{operation}_many", results) from fatal
@@ -618,7 +515,7 @@ class Store:
             return
         self._backend = _ClosedBackend(self.url)
         self.backend.close()
-        self._notify("divan_store_closed")
+        self._events.closed()
 
     def __enter__(self) -> Self:
         return self
@@ -628,64 +525,6 @@ class Store:
 
     def __repr__(self) -> str:
         return f"<Store {self.url}>"
-
-    # Between the caller's values and the driver's
-
-    def _encode(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """A private copy of the fields in stored form, checked."""
-        if self._fields and isinstance(data, Mapping):
-            data = self._serialize(data)
-        return validate_document(data, self._native)
-
-    def _serialize(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        encoded = dict(data)
-        for field, serializer in self._fields.items():
-            if encoded.get(field) is not None:
-                encoded[field] = serializer.encode(field, encoded[field])
-        return encoded
-
-    def _encode_changes(
-        self, changes: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], tuple[str, ...], dict[str, int | float]]:
-        """Fields to set in stored form, fields to remove, and numbers to add."""
-        if not isinstance(changes, Mapping):
-            return validate_document(changes), (), {}
-        for value in changes.values():
-            if value is REMOVE or value.__class__ is Increment:
-                break
-        else:
-            return self._encode(changes), (), {}
-        data, remove, increment = split_changes(changes)
-        validate_document({**dict.fromkeys(remove), **increment})
-        for field in increment:
-            if field in self._fields:
-                raise InvalidDocument(f"{field}: a {self._fields[field].field_type} can't be incremented")
-        return self._encode(data), remove, increment
-
-    def _document(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
-        """The `Document` of what a driver returned, field types applied.
-
-        Args:
-            raw: What the driver returned.
-            written: The fields that were just written: their names are asked for if `raw` is no mapping.
-        """
-        document = raw if isinstance(raw, Document) else self._adopt(raw, written)
-        for field, serializer in self._fields.items():
-            value = document.get(field)
-            if value is not None:
-                document[field] = serializer.decode(field, value)
-        return document
-
-    def _adopt(self, raw: Any, written: Mapping[str, Any] | None) -> Document:
-        backend = self.backend
-        if isinstance(raw, Mapping):
-            fields = {name: value for name, value in raw.items() if name not in self._exclude}
-        elif raw is not None and written is not None:
-            fields = {name: backend.get_document_attr(raw, name) for name in written}
-        else:
-            raise StoreError(f"{type(backend).__name__} returned {type(raw).__name__} in place of a document")
-        rev = backend.get_revision_for_document(raw) if self._has_revisions else None
-        return Document(fields, backend.get_id_for_document(raw), rev, raw if self._keeps_native else None)
 
     def _target(self, method: str, target: str | Document, rev: str | None) -> tuple[str, dict[str, Any]]:
         """The id to write to, and the arguments that name the revision and the document."""
@@ -709,25 +548,6 @@ class Store:
         return UnsupportedOperation(f"{type(self.backend).__name__} does not implement {what}")
 
     # Queries
-
-    def _query(self, where: Mapping[str, Any] | None) -> Query:
-        return parse(where, self._encode_operand if self._fields else None, self._native)
-
-    def _encode_operand(self, field: str, op: str, value: Any) -> Any:
-        serializer = self._fields.get(field)
-        if serializer is None or op in _UNENCODED:
-            return value
-        if op in _RANGES and not serializer.ordered:
-            raise InvalidQuery(_unordered(field, serializer, op))
-        return serializer.encode(field, value)
-
-    def _sort_keys(self, sort: str | Iterable[str] | None) -> tuple[SortKey, ...]:
-        keys = parse_sort(sort)
-        for key in keys:
-            serializer = self._fields.get(key.field)
-            if serializer is not None and not serializer.ordered:
-                raise InvalidQuery(_unordered(key.field, serializer, "a sort"))
-        return keys
 
     def _find(
         self, query: Query, keys: tuple[SortKey, ...], limit: int | None, skip: int, names: tuple[str, ...] | None
@@ -753,7 +573,7 @@ class Store:
         return (self._project(raw, names) for raw in found)
 
     def _project(self, raw: Any, names: tuple[str, ...]) -> Any:
-        document = self._adopt(raw, None) if not isinstance(raw, Document) else raw
+        document = self._codec.adopt(raw)
         return Document(project(document, names), document.id, document.rev)
 
     def _refuse_scan(self, query: Query, keys: tuple[SortKey, ...]) -> None:
@@ -766,33 +586,6 @@ class Store:
                 f"the query {dict(query)!r} would read every document, and this Store was opened with "
                 f"allow_scans=False; ensure_index() on {fields} may serve it"
             )
-
-    # Hooks
-
-    def _ask(self, operation: str, document_id: str | None, data: Mapping[str, Any] | None) -> None:
-        """Let plugins veto a write."""
-        try:
-            self._plugins.manager.hook.divan_before_write(
-                store=self, operation=operation, document_id=document_id, data=None if data is None else dict(data)
-            )
-        except DivanError:
-            raise
-        except Exception as error:
-            reason = str(error) or type(error).__name__
-            raise WriteVetoed(f"{operation} was refused by a plugin: {reason}") from error
-
-    def _tell(self, operation: str, document_id: str, document: Document | None) -> None:
-        self._notify("divan_after_write", operation=operation, document_id=document_id, document=document)
-
-    def _notify(self, hook: str, **arguments: Any) -> None:
-        """Call a hook whose failure must not reach the caller."""
-        caller = getattr(self._plugins.manager.hook, hook)
-        if not caller.get_hookimpls():
-            return
-        try:
-            caller(store=self, **arguments)
-        except Exception:
-            logger.exception("a plugin's %s raised for %r", hook, self)
 
 
 class _ClosedBackend:
@@ -813,13 +606,6 @@ def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _unordered(field: str, serializer: FieldSerializer, what: str) -> str:
-    return (
-        f"{field}: {what} would answer wrongly, since the stored form of a {serializer.field_type} does not sort like "
-        "its values; ask for equality, or store it in a field type that is ordered"
-    )
 
 
 def _fields_of(query: Query) -> list[str]:

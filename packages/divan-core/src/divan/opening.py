@@ -1,0 +1,97 @@
+"""`open`: from a URL, a name or a class to an open Store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from divan.backends.base import BaseDivanBackend
+from divan.discovery import find_backend
+from divan.errors import InvalidURL
+from divan.plugins import Plugins, load_plugins
+from divan.serializers import FieldType
+from divan.store import Store
+from divan.urls import StoreURL, check_options, parse_url
+
+DEFAULT_URL_VARIABLE: Final = "DIVAN_URL"
+
+
+def open(
+    url: str | type[BaseDivanBackend] | None = None,
+    schema: Mapping[str, FieldType] | None = None,
+    *,
+    database: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    allow_scans: bool = True,
+    plugins: Iterable[object] = (),
+    **options: Any,
+) -> Store:
+    """Open a store.
+
+    Args:
+        url: A URL such as ``"sqlite:///guests.db"``, a backend's name or class with the database beside it, or `None`
+            for the URL in ``DIVAN_URL``.
+        schema: Field name → field type: a name such as ``"DateField"``, a form field, or a serializer dictionary.
+        database: The database, where `url` is no URL.
+        host: Host name, where `url` is no URL; `None` for the backend's default.
+        port: Port, where `url` is no URL; `None` for the backend's default.
+        allow_scans: Whether a query may read every document of the database.
+        plugins: Plugin modules or objects, beside the installed ones, for this Store alone.
+        **options: The backend's options, ``user`` and ``password``; they beat those of the URL.
+
+    Returns:
+        The open Store; use it in a ``with`` statement, or call its `close`.
+
+    Raises:
+        BackendNotFound, AmbiguousBackend, BackendLoadError: if the backend can't be had.
+        InvalidURL: if the URL or an option can't be understood.
+        InvalidSchema: if a field type is not known.
+        ConnectionFailed: if the store can't be reached.
+    """
+    if url is None:
+        url = os.environ.get(DEFAULT_URL_VARIABLE) or None
+        if url is None:
+            raise InvalidURL(f"no URL was given, and {DEFAULT_URL_VARIABLE} is not set")
+    if isinstance(url, str) and "://" in url:
+        for argument, value in (("database", database), ("host", host), ("port", port)):
+            if value is not None:
+                raise InvalidURL(f"{argument} is part of the URL already; leave one of them out")
+        parsed = parse_url(url)
+        cls: type[BaseDivanBackend] = find_backend(parsed.scheme).load()
+    else:
+        if isinstance(url, str):
+            name, cls = url, find_backend(url).load()
+        elif isinstance(url, type) and issubclass(url, BaseDivanBackend):
+            name, cls = url.__name__, url
+        else:
+            raise InvalidURL(f"open() takes a URL, a backend's name or a backend class, not {url!r}")
+        parsed = StoreURL(scheme=name, host=host, port=port, database=database or "")
+    return _open(cls, parsed, schema, allow_scans, load_plugins(plugins), options)
+
+
+def _open(
+    cls: type[BaseDivanBackend],
+    url: StoreURL,
+    schema: Mapping[str, FieldType] | None,
+    allow_scans: bool,
+    plugins: Plugins,
+    given: Mapping[str, Any],
+) -> Store:
+    name = url.scheme.rpartition(":")[2]
+    options: dict[str, Any] = {**url.options, **given}
+    options = check_options(name, options, cls.known_options, extra=("user", "password"))
+    for key, value in (("user", url.user), ("password", url.password)):
+        if value is not None:
+            options.setdefault(key, value)
+    options["scheme"] = name
+    database, host = url.database, url.host
+    if not database and host and getattr(cls, "default_port", None) == 0:
+        database, host = host, None  # memory://name: an embedded store has no host
+    backend = cls(database, host, url.port, **options)
+    try:
+        return Store(backend, name=name, url=str(url), schema=schema, allow_scans=allow_scans, plugins=plugins)
+    except BaseException:
+        backend.close()
+        raise
