@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from divan.documents import Document
 from divan.errors import DivanError, WriteVetoed
@@ -12,8 +11,6 @@ from divan.errors import DivanError, WriteVetoed
 if TYPE_CHECKING:
     from divan.plugins import Plugins
     from divan.store import Store
-
-logger: Final = logging.getLogger("divan")
 
 
 class Events:
@@ -66,4 +63,6 @@ class Events:
         try:
             getattr(self._hook, hook)(store=self._store, **arguments)
         except Exception:
-            logger.exception("a plugin's %s raised for %r", hook, self._store)
+            import logging  # 3 ms that `import divan` need not spend
+
+            logging.getLogger("divan").exception("a plugin's %s raised for %r", hook, self._store)

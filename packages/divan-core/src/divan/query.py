@@ -6,9 +6,7 @@ what its store answers identically, and `split` tells what is left for `matches`
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
@@ -115,8 +113,7 @@ class SortKey(NamedTuple):
     path: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """How a store answers a query.
 
     Attributes:
@@ -131,7 +128,7 @@ class Explanation:
     pushed: dict[str, Any]
     residual: dict[str, Any]
     sorted_by_store: bool
-    index: str | None
+    index: str | None  # type: ignore[assignment]  # hides tuple.index, which nobody calls on an explanation
     scan: bool
     detail: str = ""
 
@@ -571,7 +568,12 @@ def finish(
         return iter(())
     if sort:
         order = document_order(sort, get_id)
-        documents = sorted(documents, key=order) if stop is None else heapq.nsmallest(stop, documents, key=order)
+        if stop is None:
+            documents = sorted(documents, key=order)
+        else:
+            from heapq import nsmallest  # only a store that can't sort needs it
+
+            documents = nsmallest(stop, documents, key=order)
     return islice(documents, skip, stop)
 
 

@@ -6,7 +6,6 @@ The picking, highest first: the schema's own override, a plugin that says ``over
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from types import MappingProxyType
@@ -299,6 +298,8 @@ def _make(field_type: str, serializer: Mapping[str, Any], source: str) -> FieldS
 
 
 def _unknown(field: str, field_type: str, installed: set[str]) -> str:
+    import difflib  # only on the way to an error
+
     known = sorted({*DEFAULT_SERIALIZERS, *PLAIN_FIELD_TYPES, *installed})
     close = difflib.get_close_matches(field_type, known, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""

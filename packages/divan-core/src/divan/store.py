@@ -20,7 +20,6 @@ from divan.errors import (
     UnsupportedOperation,
 )
 from divan.events import Events
-from divan.ids import new_id
 from divan.plugins import Plugins
 from divan.query import Explanation, Query, SortKey, finish, parse, parse_bound, parse_fields, project
 from divan.serializers import FieldSerializer, FieldType, resolve_schema
@@ -83,6 +82,9 @@ class Store:
             method: frozenset(argument for argument in arguments if backend.accepts(method, argument))
             for method, arguments in _ARGUMENTS.items()
         }
+        from divan.ids import new_id  # 2 ms that `import divan` need not spend
+
+        self._new_id = new_id
         self._makes_ids = "document_id" in self._takes["create"]
         self._events = Events(self, plugins)
         self._events.opened()
@@ -109,7 +111,7 @@ class Store:
             if not self._makes_ids:
                 raise self._unsupported("create(document_id=…)")
         elif self._makes_ids:
-            id = new_id()
+            id = self._new_id()
         if self._events.before_write:
             self._events.ask("create", id, data)
         stored = self._backend.create(fields) if id is None else self._backend.create(fields, document_id=id)
@@ -368,7 +370,7 @@ class Store:
                 if not self._makes_ids:
                     raise self._unsupported("create(document_id=…)")
             elif self._makes_ids:
-                id = new_id()
+                id = self._new_id()
             return id, fields, data
 
         return self._bulk("create", documents, prepare, lambda batch: self._backend.create_many(batch), self._document)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from divan.backends.base import is_secret
 from divan.errors import InvalidURL
 
-_SCHEME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*:)?[A-Za-z][A-Za-z0-9+._-]*")
+_SCHEME = r"(?:[A-Za-z0-9][A-Za-z0-9._-]*:)?[A-Za-z][A-Za-z0-9+._-]*"
 _SHAPE = "scheme://[user[:password]@][host[:port]]/database[?option=value]"
 
 
-@dataclass(frozen=True)
-class StoreURL:
+class StoreURL(NamedTuple):
     """A parsed URL; every part percent-decoded.
 
     Attributes:
@@ -31,11 +29,11 @@ class StoreURL:
 
     scheme: str
     user: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     host: str | None = None
     port: int | None = None
     database: str = ""
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    options: Mapping[str, str] = {}
 
     def __str__(self) -> str:
         """The URL with the password and secret options shown as ``***``."""
@@ -48,6 +46,9 @@ class StoreURL:
         query = "?" + "&".join(shown) if shown else ""
         return f"{self.scheme}://{user}{host}{port}/{quote(self.database)}{query}"
 
+    def __repr__(self) -> str:
+        return f"<StoreURL {self}>"
+
 
 def parse_url(url: str) -> StoreURL:
     """Take a URL apart.
@@ -56,7 +57,7 @@ def parse_url(url: str) -> StoreURL:
         InvalidURL: saying which part can't be understood; the message holds no secret.
     """
     scheme, separator, rest = url.partition("://")
-    if not separator or not _SCHEME.fullmatch(scheme):
+    if not separator or not re.fullmatch(_SCHEME, scheme):
         raise InvalidURL(f"a store URL has the form {_SHAPE}, as in sqlite:///guests.db")
     try:
         parts = urlsplit("//" + rest)
