@@ -8,6 +8,7 @@ from typing import Any, Final
 from divan.backends.base import BaseDivanBackend, split_changes
 from divan.documents import REMOVE, Document, Increment
 from divan.errors import InvalidDocument, InvalidQuery, StoreError
+from divan.models import Model
 from divan.query import Query, SortKey, parse, parse_sort
 from divan.serializers import FieldSerializer
 from divan.validation import validate_document
@@ -22,15 +23,33 @@ class Codec:
     Args:
         backend: The open driver.
         fields: Field name → the serializer of its field type.
+        model: The class whose instances stand for documents, if the schema is one.
     """
 
-    def __init__(self, backend: BaseDivanBackend, fields: Mapping[str, FieldSerializer]) -> None:
+    def __init__(
+        self, backend: BaseDivanBackend, fields: Mapping[str, FieldSerializer], model: Model | None = None
+    ) -> None:
         self._backend = backend
+        self._model = model
         self._fields = fields
         self._native = backend.native_types
         self._exclude = tuple(backend.exclude_keys)
         self._has_revisions = backend.implements("get_revision_for_document")
         self._keeps_native = backend.accepts("update", "document")
+
+    def fields_of(self, data: Any) -> Any:
+        """The fields that the caller gave: a mapping as it is, an instance of the schema's class as one."""
+        model = self._model
+        return model.dump(data) if model is not None and isinstance(data, model.cls) else data
+
+    def id_in(self, data: Any) -> str | None:
+        """The id that the caller's data hold, if they are an instance of the schema's class that has one."""
+        model = self._model
+        return model.id_of(data) if model is not None and isinstance(data, model.cls) else None
+
+    def give(self, document: Document) -> Any:
+        """What the caller gets for a document: an instance of the schema's class, if it is one."""
+        return document if self._model is None else self._model.load(document)
 
     def encode(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """A private copy of the fields in stored form, checked."""

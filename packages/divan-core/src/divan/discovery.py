@@ -83,7 +83,11 @@ class BackendInfo:
         return cls
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, BackendInfo) and self._entry_point == other._entry_point and self.name == other.name
+        return (
+            isinstance(other, BackendInfo)
+            and (self.name, self.aliases, self.value) == (other.name, other.aliases, other.value)
+            and self.distribution == other.distribution
+        )
 
     def __hash__(self) -> int:
         return hash((self.name, self.value))
@@ -196,6 +200,10 @@ def get_backend(name: str) -> type[BaseDivanBackend]:
 
 def find_backend(name: str) -> BackendInfo:
     """The listing of `get_backend`'s backend, without importing it."""
+    if "/" in name or "@" in name:  # a URL gone wrong: not shown, since a password may be in it
+        raise BackendNotFound(
+            "what was given is no backend's name; a URL has '://' after the name: sqlite:///guests.db"
+        )
     distribution, colon, short = name.rpartition(":")
     infos = list_backends()
     matches = [info for info in infos if short == info.name or short in info.aliases]

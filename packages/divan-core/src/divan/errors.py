@@ -179,6 +179,15 @@ class BulkError(DivanError):
         return type(self), (self.operation, self.results)
 
 
+def shown(value: object, limit: int = 80) -> str:
+    """Any object as it stands in a message: its repr, cut when it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of more digits than Python prints, or a class of the caller's
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+
+
 def _short(text: str, limit: int = 80) -> str:
     """An id or revision as it stands in a message: quoted, and cut when it is long."""
     return repr(text) if len(text) <= limit else f"{text[:limit]!r}… ({len(text)} characters)"

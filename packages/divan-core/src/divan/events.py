@@ -25,7 +25,7 @@ class Events:
         after_write: Whether any plugin wants to be told after one.
     """
 
-    def __init__(self, store: Store, plugins: Plugins) -> None:
+    def __init__(self, store: Store[Any], plugins: Plugins) -> None:
         self._store = store
         self._hook = plugins.manager.hook
         self.before_write = plugins.implements("divan_before_write")

@@ -29,17 +29,19 @@ def divan_serializers(backend: str) -> Mapping[str, Mapping[str, Any]]:  # type:
 
 
 @hookspec
-def divan_store_opened(store: Store) -> None:
+def divan_store_opened(store: Store[Any]) -> None:
     """A Store has been opened. What this raises is logged, and the Store stays open."""
 
 
 @hookspec
-def divan_store_closed(store: Store) -> None:
+def divan_store_closed(store: Store[Any]) -> None:
     """A Store has been closed. What this raises is logged."""
 
 
 @hookspec
-def divan_before_write(store: Store, operation: str, document_id: str | None, data: Mapping[str, Any] | None) -> None:
+def divan_before_write(
+    store: Store[Any], operation: str, document_id: str | None, data: Mapping[str, Any] | None
+) -> None:
     """A document is about to be written; raise `divan.WriteVetoed` to refuse it, and nothing is written.
 
     In a bulk call it is called for each document, and a veto fails that one alone. Any other exception refuses the
@@ -54,7 +56,7 @@ def divan_before_write(store: Store, operation: str, document_id: str | None, da
 
 
 @hookspec
-def divan_after_write(store: Store, operation: str, document_id: str, document: Document | None) -> None:
+def divan_after_write(store: Store[Any], operation: str, document_id: str, document: Document | None) -> None:
     """A document has been written. What this raises is logged: the write has happened.
 
     Args:

@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from divan.backends.base import BaseDivanBackend
 from divan.discovery import find_backend
+from divan.documents import Document
 from divan.errors import InvalidURL
+from divan.models import M
 from divan.plugins import Plugins, load_plugins
-from divan.serializers import FieldType
 from divan.store import Store
 from divan.urls import StoreURL, check_options, parse_url
 
 DEFAULT_URL_VARIABLE: Final = "DIVAN_URL"
 
 
+@overload
+def open(
+    url: str | type[BaseDivanBackend] | None,
+    schema: type[M],
+    *,
+    database: str | None = ...,
+    host: str | None = ...,
+    port: int | None = ...,
+    allow_scans: bool = ...,
+    plugins: Iterable[object] = ...,
+    **options: Any,
+) -> Store[M]: ...
+@overload
+def open(
+    url: str | type[BaseDivanBackend] | None = ...,
+    schema: Any = ...,
+    *,
+    database: str | None = ...,
+    host: str | None = ...,
+    port: int | None = ...,
+    allow_scans: bool = ...,
+    plugins: Iterable[object] = ...,
+    **options: Any,
+) -> Store[Document]: ...
 def open(
     url: str | type[BaseDivanBackend] | None = None,
-    schema: Mapping[str, FieldType] | None = None,
+    schema: Any = None,
     *,
     database: str | None = None,
     host: str | None = None,
@@ -27,13 +52,16 @@ def open(
     allow_scans: bool = True,
     plugins: Iterable[object] = (),
     **options: Any,
-) -> Store:
+) -> Store[Any]:
     """Open a store.
 
     Args:
         url: A URL such as ``"sqlite:///guests.db"``, a backend's name or class with the database beside it, or `None`
             for the URL in ``DIVAN_URL``.
-        schema: Field name → field type: a name such as ``"DateField"``, a form field, or a serializer dictionary.
+        schema: Field name → field type: a name such as ``"DateField"``, a form field, or a serializer dictionary. Or a
+            class whose annotations give the field types: a dataclass, a TypedDict, a class of attrs, msgspec or
+            pydantic, a Django form. The Store of a dataclass, or of a class of attrs, msgspec or pydantic, takes and
+            gives its instances; a field ``id`` or ``rev`` of it is the document's.
         database: The database, where `url` is no URL.
         host: Host name, where `url` is no URL; `None` for the backend's default.
         port: Port, where `url` is no URL; `None` for the backend's default.
@@ -47,7 +75,7 @@ def open(
     Raises:
         BackendNotFound, AmbiguousBackend, BackendLoadError: if the backend can't be had.
         InvalidURL: if the URL or an option can't be understood.
-        InvalidSchema: if a field type is not known.
+        InvalidSchema: if the schema can't be understood, or a field type is not known.
         ConnectionFailed: if the store can't be reached.
     """
     if url is None:
@@ -74,11 +102,11 @@ def open(
 def _open(
     cls: type[BaseDivanBackend],
     url: StoreURL,
-    schema: Mapping[str, FieldType] | None,
+    schema: Any,
     allow_scans: bool,
     plugins: Plugins,
     given: Mapping[str, Any],
-) -> Store:
+) -> Store[Any]:
     name = url.scheme.rpartition(":")[2]
     options: dict[str, Any] = {**url.options, **given}
     options = check_options(name, options, cls.known_options, extra=("user", "password"))

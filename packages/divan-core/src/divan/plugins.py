@@ -59,18 +59,21 @@ class Plugins:
     def register(self, plugin: object, name: str, distribution: str) -> None:
         """Register one plugin; raises what is wrong with it, and is then as if it had not been called."""
         key = f"{distribution}:{name}"
-        self.manager.register(plugin, name=key)
-        self._distributions[key] = distribution
         try:
+            self.manager.register(plugin, name=key)
             self.manager.check_pending()
-        except pluggy.PluginValidationError:
-            self.manager.unregister(plugin)
+        except Exception:
+            if key not in self._distributions and self.manager.get_plugin(key) is plugin:
+                self.manager.unregister(name=key)  # the hooks before the wrong one are registered by now
             raise
+        self._distributions[key] = distribution
 
     def skip(self, name: str, distribution: str, error: BaseException) -> None:
         """Report a plugin that can't be used."""
         reason = (f"{type(error).__name__}: {error}" if str(error) else type(error).__name__).splitlines()[0]
-        self.broken.append(BrokenPlugin(name, distribution, reason))
+        broken = BrokenPlugin(name, distribution, reason)
+        if broken not in self.broken:
+            self.broken.append(broken)
         warnings.warn(
             f"the plugin {name!r} of {distribution} was skipped: {reason}; reinstall it, remove it, or leave it out of "
             "DIVAN_PLUGINS",
@@ -86,16 +89,31 @@ class Plugins:
             try:
                 arguments = [backend] if "backend" in implementation.argnames else []
                 answer: Any = implementation.function(*arguments)
-                for field_type, serializer in dict(answer or {}).items():
-                    entry = PluginSerializer(distribution, serializer, implementation.tryfirst)
-                    given.setdefault(field_type, []).append(entry)
+                serializers = _checked(dict(answer or {}))
             except Exception as error:
                 self.skip(implementation.plugin_name.partition(":")[2], distribution, error)
+                continue
+            for field_type, serializer in serializers.items():
+                entry = PluginSerializer(distribution, serializer, implementation.tryfirst)
+                given.setdefault(field_type, []).append(entry)
         return given
 
     def implements(self, hook: str) -> bool:
         """Whether any plugin implements a hook."""
         return bool(getattr(self.manager.hook, hook).get_hookimpls())
+
+
+def _checked(serializers: dict[Any, Any]) -> dict[str, Mapping[str, Any]]:
+    """A hook's answer, if it is what the hook asks for."""
+    for field_type, serializer in serializers.items():
+        if not isinstance(field_type, str):
+            raise TypeError(f"a field type's name is a string, not {field_type!r}")
+        if not isinstance(serializer, Mapping):
+            raise TypeError(f"the serializer of {field_type} is no dictionary, but {type(serializer).__name__}")
+        for key in ("serialize", "deserialize"):
+            if not callable(serializer.get(key)):
+                raise TypeError(f"the serializer dictionary of {field_type} has no callable {key!r}")
+    return serializers
 
 
 _cache: tuple[Any, Plugins] | None = None

@@ -7,11 +7,12 @@ what its store answers identically, and `split` tells what is left for `matches`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
-from divan.errors import InvalidDocument, InvalidQuery
-from divan.validation import MAX_DEPTH, check_path, validate_value
+from divan.errors import InvalidDocument, InvalidQuery, shown
+from divan.validation import INT_MAX, MAX_DEPTH, check_path, validate_value
 
 MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda self: "MISSING", "__slots__": ()})()
 """What `resolve` answers for a field that is not there."""
@@ -150,7 +151,7 @@ def parse(where: Mapping[str, Any] | None, encode: Encoder | None = None, native
     if isinstance(where, Query):
         return where
     if not where and (where is None or isinstance(where, Mapping)):
-        return _EVERYTHING
+        return Query(And(()))
     return Query(_Parser(encode, native).filter(where, 1))
 
 
@@ -169,7 +170,7 @@ class _Parser:
         items: list[Node] = []
         for key, value in where.items():
             if not isinstance(key, str):
-                raise InvalidQuery(f"a filter's keys are field names and operators, not {key!r}")
+                raise InvalidQuery(f"a filter's keys are field names and operators, not {shown(key)}")
             if not key.startswith("$"):
                 items.extend(self.field(key, value, depth))
             elif key == "$not":
@@ -192,13 +193,13 @@ class _Parser:
         try:
             path = check_path(field)
         except InvalidDocument as error:
-            raise InvalidQuery(f"{field!r} is no field to ask for: {error}") from None
+            raise InvalidQuery(f"{shown(field)} is no field to ask for: {error}") from None
         if not isinstance(value, Mapping) or not any(isinstance(key, str) and key.startswith("$") for key in value):
             return [Comparison(path, "$eq", self.operand(field, "$eq", value))]
         items: list[Node] = []
         for op, operand in value.items():
             if not isinstance(op, str) or not op.startswith("$"):
-                raise InvalidQuery(f"{field}: operators and plain keys are mixed: {op!r} beside an operator")
+                raise InvalidQuery(f"{field}: operators and plain keys are mixed: {shown(op)} beside an operator")
             if op == "$not":
                 if not isinstance(operand, Mapping) or not operand:
                     raise InvalidQuery(f"{field}: $not takes operators, as in {{'$not': {{'$gt': 5}}}}")
@@ -217,12 +218,12 @@ class _Parser:
         """The operand in stored form, checked for what the operator takes."""
         if op == "$exists":
             if not isinstance(value, bool):
-                raise InvalidQuery(f"{field}: $exists takes true or false, not {value!r}")
+                raise InvalidQuery(f"{field}: $exists takes true or false, not {shown(value)}")
             return value
         if op == "$size":
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise InvalidQuery(f"{field}: $size takes a whole number from 0, not {value!r}")
-            return value
+            if not _is_whole(value):
+                raise InvalidQuery(f"{field}: $size takes a whole number from 0 to 2**63-1, not {shown(value)}")
+            return int(value)
         if op in ("$in", "$nin", "$all"):
             if not isinstance(value, list | tuple | set | frozenset):
                 raise InvalidQuery(f"{field}: {op} takes a list of values, not {type(value).__name__}")
@@ -257,16 +258,18 @@ def parse_sort(sort: str | Iterable[str] | None) -> tuple[SortKey, ...]:
     """
     if sort is None:
         return ()
+    if not isinstance(sort, Iterable):
+        raise InvalidQuery(f"sort takes 'field', '-field' or a list of them, not {shown(sort)}")
     keys = []
     for item in (sort,) if isinstance(sort, str) else sort:
         if not isinstance(item, str):
-            raise InvalidQuery(f"a sort key is 'field' or '-field', not {item!r}")
+            raise InvalidQuery(f"a sort key is 'field' or '-field', not {shown(item)}")
         descending = item.startswith("-")
         field = item[1:] if descending else item
         try:
             keys.append(SortKey(field, descending, check_path(field)))
         except InvalidDocument as error:
-            raise InvalidQuery(f"{item!r} is no sort key: {error}") from None
+            raise InvalidQuery(f"{shown(item)} is no sort key: {error}") from None
     return tuple(keys)
 
 
@@ -279,13 +282,15 @@ def parse_fields(fields: Iterable[str] | None) -> tuple[str, ...] | None:
     if fields is None:
         return None
     if isinstance(fields, str):
-        raise InvalidQuery(f"fields takes a list of field names; write [{fields!r}]")
+        raise InvalidQuery(f"fields takes a list of field names; write [{shown(fields)}]")
+    if not isinstance(fields, Iterable):
+        raise InvalidQuery(f"fields takes a list of field names, not {shown(fields)}")
     names = tuple(fields)
     for name in names:
         try:
             check_path(name)
         except InvalidDocument as error:
-            raise InvalidQuery(f"{name!r} is no field to return: {error}") from None
+            raise InvalidQuery(f"{shown(name)} is no field to return: {error}") from None
     return names
 
 
@@ -295,9 +300,13 @@ def parse_bound(name: str, value: int | None) -> int | None:
     Raises:
         InvalidQuery: naming the argument.
     """
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise InvalidQuery(f"{name} takes a whole number from 0, not {value!r}")
+    if value is not None and not _is_whole(value):
+        raise InvalidQuery(f"{name} takes a whole number from 0 to 2**63-1, not {shown(value)}")
     return value
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= INT_MAX
 
 
 # Taking a filter apart
@@ -394,6 +403,8 @@ def rank(value: Any) -> int:
         return 5
     if isinstance(value, Mapping):
         return 6
+    if isinstance(value, int | float):
+        return 3  # a number class of a store's client
     return 7
 
 
@@ -405,7 +416,7 @@ def sort_key(value: Any) -> tuple[Any, ...]:
     """
     kind = rank(value)
     if kind in (2, 3, 4):
-        return (kind, value)
+        return (kind, value) if value == value else (kind - 0.5,)  # NaN, which a store may hold, before all numbers
     if kind < 2:
         return (kind,)
     if kind == 5:
@@ -454,19 +465,25 @@ def _ordered(accept: Callable[[Any, Any], bool]) -> Callable[[Any], _Test]:
         if kind in (2, 3, 4):
             return lambda value: rank(value) == kind and accept(value, operand)
         key = sort_key(operand)
+        if kind == 7:
+            return lambda value: type(value) is type(operand) and accept(sort_key(value), key)
         return lambda value: rank(value) == kind and accept(sort_key(value), key)
 
     return make
 
 
 def _in(operand: list[Any]) -> _Test:
-    # Strings, the common case, by hash; the rest by `same`.
+    # Strings and numbers, the common cases, by hash; the rest by `same`.
     strings = frozenset(item for item in operand if item.__class__ is str)
-    others = [item for item in operand if item.__class__ is not str]
+    numbers = frozenset(item for item in operand if rank(item) == 3)
+    others = [item for item in operand if rank(item) not in (3, 4)]
 
     def test(value: Any) -> bool:
-        if value.__class__ is str:
+        kind = value.__class__
+        if kind is str:
             return value in strings
+        if kind is not bool and isinstance(value, int | float):
+            return value in numbers
         return value is not MISSING and any(same(value, item) for item in others)
 
     return test
@@ -507,8 +524,6 @@ _TESTS: Final[dict[str, Callable[[Any], _Test]]] = {
     "$size": lambda operand: lambda value: isinstance(value, list) and len(value) == operand,
     "$contains": _contains,
 }
-
-_EVERYTHING: Final = Query(And(()))
 
 
 # Finishing what a store leaves open
@@ -563,7 +578,7 @@ def finish(
         limit: How many to yield at most.
         skip: How many to leave out first.
     """
-    stop = None if limit is None else skip + limit
+    stop = None if limit is None else min(skip + limit, INT_MAX)
     if limit == 0:
         return iter(())
     if sort:
@@ -586,10 +601,7 @@ def project(document: Mapping[str, Any], fields: Sequence[str], keep: Sequence[s
         keep: Top-level names to keep beside them, such as a store's metadata.
     """
     result = {name: document[name] for name in keep if name in document}
-    paths = [tuple(field.split(".")) for field in fields]
-    for path in paths:
-        if any(path[: len(other)] == other for other in paths if len(other) < len(path)):
-            continue  # a field that holds this one is kept whole
+    for path in _outermost(tuple(fields)):
         value = resolve(document, path)
         if value is MISSING:
             continue
@@ -598,3 +610,10 @@ def project(document: Mapping[str, Any], fields: Sequence[str], keep: Sequence[s
             target = target.setdefault(name, {})
         target[path[-1]] = value
     return result
+
+
+@lru_cache(maxsize=64)
+def _outermost(fields: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The fields' paths, without those inside a field that is kept whole anyway."""
+    paths = dict.fromkeys(tuple(field.split(".")) for field in fields)
+    return tuple(path for path in paths if not any(path[:length] in paths for length in range(1, len(path))))

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from divan.errors import InvalidDocument, InvalidSchema, PluginConflict
+from divan.validation import INT_MAX, INT_MIN, MAX_DEPTH, check_path
 
 if TYPE_CHECKING:
     from divan.plugins import PluginSerializers
@@ -53,11 +54,15 @@ class FieldSerializer(NamedTuple):
         """
         return self._each(self.deserialize, field, value, "can't be read")
 
-    def _each(self, function: Callable[[Any], Any] | None, field: str, value: Any, what: str) -> Any:
+    def _each(self, function: Callable[[Any], Any] | None, field: str, value: Any, what: str, depth: int = 2) -> Any:
         if value is None or function is None:
             return value
         if isinstance(value, list):
-            return [self._each(function, f"{field}[{index}]", item, what) for index, item in enumerate(value)]
+            if depth > MAX_DEPTH:
+                raise InvalidDocument(f"{field}: nested deeper than {MAX_DEPTH} levels, or a list that holds itself")
+            return [
+                self._each(function, f"{field}[{index}]", item, what, depth + 1) for index, item in enumerate(value)
+            ]
         try:
             return function(value)
         except Exception as error:
@@ -124,9 +129,11 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 def serialize_duration(value: timedelta | int) -> int:
     """A duration as a whole number of microseconds, which sorts; an int is taken as that number."""
     if isinstance(value, timedelta):
-        return value // _MICROSECOND
-    if isinstance(value, bool) or not isinstance(value, int):
+        value = value // _MICROSECOND
+    elif isinstance(value, bool) or not isinstance(value, int):
         raise TypeError("a timedelta, or a whole number of microseconds, is needed")
+    if not INT_MIN <= value <= INT_MAX:
+        raise OverflowError("a duration of more than 292,000 years does not fit into 64 bits")
     return value
 
 
@@ -167,7 +174,7 @@ def serialize_uuid(value: Any) -> str:
     """A UUID as its canonical text."""
     from uuid import UUID  # 4 ms that `import divan` need not spend
 
-    return str(value if isinstance(value, UUID) else UUID(value))
+    return str(value if isinstance(value, UUID) else UUID(str(value)))
 
 
 def deserialize_uuid(value: str) -> Any:
@@ -249,6 +256,7 @@ def resolve_schema(
         raise InvalidSchema(f"a schema maps field names to field types, and {type(schema).__name__} is no mapping")
     resolved = {}
     for field, field_type in schema.items():
+        _check_field(field)
         if isinstance(field_type, Mapping):
             serializer = _make("its own field type", field_type, f"the schema's {field!r}")
         else:
@@ -261,6 +269,15 @@ def resolve_schema(
         if serializer.serialize is not None or not serializer.ordered:
             resolved[field] = serializer
     return resolved
+
+
+def _check_field(field: object) -> None:
+    try:
+        names = check_path(field)
+    except InvalidDocument as error:
+        raise InvalidSchema(f"the schema names what can be no field: {error}") from None
+    if len(names) > 1:
+        raise InvalidSchema(f"{field}: field types are for top-level fields; declare one for {names[0]!r}")
 
 
 def _type_names(field: str, field_type: Any) -> list[str]:

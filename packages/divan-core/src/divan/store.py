@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, Literal, NoReturn, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
 
 from divan.backends.base import BaseDivanBackend, Change
 from divan.codec import Codec
@@ -20,10 +20,19 @@ from divan.errors import (
     UnsupportedOperation,
 )
 from divan.events import Events
+from divan.models import Model, read_schema
 from divan.plugins import Plugins
 from divan.query import Explanation, Query, SortKey, finish, parse, parse_bound, parse_fields, project
-from divan.serializers import FieldSerializer, FieldType, resolve_schema
+from divan.serializers import FieldSerializer, resolve_schema
 from divan.validation import check_id
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    D = TypeVarWithDefault("D", default=Document)
+else:
+    D = TypeVar("D")
+"""What a Store hands back for a document: `Document`, or the schema's class."""
 
 _T = TypeVar("_T")
 
@@ -37,17 +46,17 @@ _ARGUMENTS: Final = {
 _PUT_ATTEMPTS: Final = 10
 
 
-class Store:
+class Store(Generic[D]):
     """The documents of one database, in whichever store holds them. May be shared between threads.
 
     Made by `divan.open`. Wherever a call takes an id it takes a `Document` too. A write is blind unless it is given a
-    revision.
+    revision. Where the schema is a class (a dataclass, say), calls take and give its instances in place of `Document`s.
 
     Args:
         backend: The open driver.
         name: The backend's name.
         url: How the Store is shown; without secrets.
-        schema: Field name → field type.
+        schema: Field name → field type, or a class; see `divan.open`.
         allow_scans: Whether a query may read every document.
         plugins: The loaded plugins.
 
@@ -63,7 +72,7 @@ class Store:
         *,
         name: str,
         url: str,
-        schema: Mapping[str, FieldType] | None = None,
+        schema: Any = None,
         allow_scans: bool = True,
         plugins: Plugins,
     ) -> None:
@@ -73,10 +82,13 @@ class Store:
         self._backend: Any = backend  # replaced by a backend that refuses everything when the Store is closed
         self._allow_scans = allow_scans
         fields: dict[str, FieldSerializer] = {}
+        model: Model | None = None
         if schema is not None:
-            fields = resolve_schema(schema, name, backend.default_serializers, plugins.serializers(name))
-        self._codec = Codec(backend, fields)
+            field_types, model = read_schema(schema)
+            fields = resolve_schema(field_types, name, backend.default_serializers, plugins.serializers(name))
+        self._codec = Codec(backend, fields, model)
         self._encode = self._codec.encode
+        self._give: Callable[[Document], D] = self._codec.give
         self._document = self._codec.document
         self._takes = {
             method: frozenset(argument for argument in arguments if backend.accepts(method, argument))
@@ -91,12 +103,13 @@ class Store:
 
     # One document
 
-    def create(self, data: Mapping[str, Any], id: str | None = None) -> Document:
+    def create(self, data: Mapping[str, Any] | D, id: str | None = None) -> D:
         """Store a new document.
 
         Args:
             data: Field name → value. It is not changed.
-            id: The document's id; `None` to have one made (a UUIDv7).
+            id: The document's id; `None` for the one that an instance of the schema's class holds, or to have one made
+                (a UUIDv7).
 
         Returns:
             The document as stored.
@@ -105,26 +118,30 @@ class Store:
             DocumentExists: if the id is taken.
             InvalidDocument: if the data or the id can't be stored by every store alike.
         """
-        fields = self._encode(data)
-        if id is not None:
-            id = check_id(id)
-            if not self._makes_ids:
-                raise self._unsupported("create(document_id=…)")
-        elif self._makes_ids:
-            id = self._new_id()
+        given = self._codec.fields_of(data)
+        fields = self._encode(given)
+        id = self._id_to_create(id if id is not None else self._codec.id_in(data))
         if self._events.before_write:
-            self._events.ask("create", id, data)
+            self._events.ask("create", id, given)
         stored = self._backend.create(fields) if id is None else self._backend.create(fields, document_id=id)
         document = self._document(stored, fields)
         if self._events.after_write:
             self._events.tell("create", document.id, document)
-        return document
+        return self._give(document)
+
+    def _id_to_create(self, id: str | None) -> str | None:
+        """The id to create a document under; `None` where only the store makes ids."""
+        if id is None:
+            return self._new_id() if self._makes_ids else None
+        if not self._makes_ids:
+            raise self._unsupported("create(document_id=…)")
+        return check_id(id)
 
     @overload
-    def get(self, id: str | Document) -> Document: ...
+    def get(self, id: str | Document | D) -> D: ...
     @overload
-    def get(self, id: str | Document, default: _T) -> Document | _T: ...
-    def get(self, id: str | Document, default: Any = REMOVE) -> Any:
+    def get(self, id: str | Document | D, default: _T) -> D | _T: ...
+    def get(self, id: str | Document | D, default: Any = REMOVE) -> Any:
         """Fetch a document.
 
         Args:
@@ -134,22 +151,20 @@ class Store:
         Raises:
             DocumentNotFound: if there is none and no `default` was given.
         """
-        if isinstance(id, Document):
-            id = id.id
         try:
-            return self._document(self._backend.get_document_for_id(check_id(id)))
+            return self._give(self._document(self._backend.get_document_for_id(self._id_of(id))))
         except DocumentNotFound:
             if default is REMOVE:
                 raise
             return default
 
-    def __getitem__(self, id: str | Document) -> Document:
+    def __getitem__(self, id: str | Document | D) -> D:
         return self.get(id)
 
     def __contains__(self, id: object) -> bool:
-        return self.get(id, None) is not None  # type: ignore[call-overload]
+        return self.get(cast(str, id), None) is not None
 
-    def update(self, id: str | Document, changes: Mapping[str, Any], rev: str | None = None) -> Document:
+    def update(self, id: str | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
         """Merge top-level fields into a document, in one atomic step: concurrent updates of other fields are kept.
 
         Args:
@@ -179,9 +194,9 @@ class Store:
         document = self._document(self._backend.update(id, data, **arguments), data)
         if self._events.after_write:
             self._events.tell("update", id, document)
-        return document
+        return self._give(document)
 
-    def replace(self, id: str | Document, data: Mapping[str, Any], rev: str | None = None) -> Document:
+    def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         """Overwrite a whole document, which must exist.
 
         Args:
@@ -198,16 +213,17 @@ class Store:
             InvalidDocument: if the data can't be stored by every store alike.
         """
         id, arguments = self._target("replace", id, rev)
-        fields = self._encode(data)
+        given = self._codec.fields_of(data)
+        fields = self._encode(given)
         self._check_arguments("replace", arguments)
         if self._events.before_write:
-            self._events.ask("replace", id, data)
+            self._events.ask("replace", id, given)
         document = self._document(self._backend.replace(id, fields, **arguments), fields)
         if self._events.after_write:
             self._events.tell("replace", id, document)
-        return document
+        return self._give(document)
 
-    def put(self, id: str | Document, data: Mapping[str, Any]) -> Document:
+    def put(self, id: str | Document | D, data: Mapping[str, Any] | D) -> D:
         """Create a document, or overwrite the whole of it if it exists.
 
         Args:
@@ -221,13 +237,14 @@ class Store:
             InvalidDocument: if the data or the id can't be stored by every store alike.
         """
         id, arguments = self._target("replace", id, None)
-        fields = self._encode(data)
+        given = self._codec.fields_of(data)
+        fields = self._encode(given)
         if self._events.before_write:
-            self._events.ask("put", id, data)
+            self._events.ask("put", id, given)
         document = self._document(self._put(id, fields, arguments), fields)
         if self._events.after_write:
             self._events.tell("put", id, document)
-        return document
+        return self._give(document)
 
     def _put(self, id: str, fields: dict[str, Any], arguments: dict[str, Any]) -> Any:
         if "upsert" in self._takes["replace"]:
@@ -244,7 +261,7 @@ class Store:
                     continue  # somebody created it meanwhile
         raise RevisionConflict(id)
 
-    def delete(self, id: str | Document, rev: str | None = None) -> None:
+    def delete(self, id: str | Document | D, rev: str | None = None) -> None:
         """Delete a document.
 
         Args:
@@ -273,7 +290,7 @@ class Store:
         limit: int | None = None,
         skip: int = 0,
         fields: Iterable[str] | None = None,
-    ) -> Iterator[Document]:
+    ) -> Iterator[D]:
         """The documents that match a filter, streamed.
 
         Args:
@@ -285,7 +302,8 @@ class Store:
             fields: Dotted paths to return; `None` for whole documents.
 
         Returns:
-            An iterator; nothing but a sort that the store can't do holds the whole result in memory.
+            An iterator; nothing but a sort that the store can't do holds the whole result in memory. With `fields` it
+            yields `Document`s, whatever the schema.
 
         Raises:
             InvalidQuery: if an argument can't be understood, or the query would scan where scans are not allowed.
@@ -296,7 +314,8 @@ class Store:
         parse_bound("skip", skip)
         names = parse_fields(fields)
         self._refuse_scan(query, keys)
-        return map(self._document, self._find(query, keys, limit, skip or 0, names))
+        found = map(self._document, self._find(query, keys, limit, skip, names))
+        return found if names is not None else map(self._give, found)  # type: ignore[return-value]
 
     def count(self, where: Mapping[str, Any] | None = None) -> int:
         """How many documents match a filter; `None` counts them all.
@@ -320,8 +339,8 @@ class Store:
         explanation: Explanation = self._backend.explain(self._codec.query(where), self._codec.sort_keys(sort))
         return explanation
 
-    def __iter__(self) -> Iterator[Document]:
-        return map(self._document, self._backend.iter_documents())
+    def __iter__(self) -> Iterator[D]:
+        return map(self._give, map(self._document, self._backend.iter_documents()))
 
     def ids(self) -> Iterator[str]:
         """The ids of all documents, streamed, in the store's order."""
@@ -349,7 +368,7 @@ class Store:
 
     # Bulk
 
-    def create_many(self, documents: Iterable[Mapping[str, Any] | tuple[str, Mapping[str, Any]]]) -> list[Document]:
+    def create_many(self, documents: Iterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]]) -> list[D]:
         """Create many documents, in batches.
 
         Args:
@@ -364,18 +383,13 @@ class Store:
 
         def prepare(item: Any) -> tuple[str | None, dict[str, Any], Any]:
             id, data = item if isinstance(item, tuple) else (None, item)
-            fields = self._encode(data)
-            if id is not None:
-                id = check_id(id)
-                if not self._makes_ids:
-                    raise self._unsupported("create(document_id=…)")
-            elif self._makes_ids:
-                id = self._new_id()
-            return id, fields, data
+            given = self._codec.fields_of(data)
+            fields = self._encode(given)
+            return self._id_to_create(id if id is not None else self._codec.id_in(data)), fields, given
 
         return self._bulk("create", documents, prepare, lambda batch: self._backend.create_many(batch), self._document)
 
-    def get_many(self, ids: Iterable[str | Document], default: Any = None) -> list[Any]:
+    def get_many(self, ids: Iterable[str | Document | D], default: Any = None) -> list[Any]:
         """Fetch many documents, in batches.
 
         Args:
@@ -386,14 +400,14 @@ class Store:
             One `Document` (or `default`) per id, in order.
         """
         results: list[Any] = []
-        for batch in _batches(map(_id_of, ids), self.backend.batch_size):
-            found = self._backend.get_many([check_id(id) for id in batch])
-            results.extend(default if raw is None else self._document(raw) for raw in found)
+        for batch in _batches(map(self._id_of, ids), self.backend.batch_size):
+            found = self._backend.get_many(batch)
+            results.extend(default if raw is None else self._give(self._document(raw)) for raw in found)
         return results
 
     def update_many(
-        self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[str | Document, Mapping[str, Any]]]
-    ) -> list[Document]:
+        self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[str | Document | D, Mapping[str, Any]]]
+    ) -> list[D]:
         """Update many documents, in batches; each update is as `update` without a revision.
 
         Args:
@@ -409,7 +423,7 @@ class Store:
         def prepare(item: Any) -> tuple[str, Change, Any]:
             target, wanted = item
             data, remove, increment = self._codec.encode_changes(wanted)
-            change = Change(check_id(_id_of(target)), data, remove, increment)
+            change = Change(self._id_of(target), data, remove, increment)
             if remove or increment:
                 self._check_arguments("update", {"remove": remove, "increment": increment})
             return change.document_id, change, wanted
@@ -420,7 +434,7 @@ class Store:
         items = changes.items() if isinstance(changes, Mapping) else changes
         return self._bulk("update", items, prepare, run, self._document)
 
-    def delete_many(self, ids: Iterable[str | Document]) -> list[str]:
+    def delete_many(self, ids: Iterable[str | Document | D]) -> list[str]:
         """Delete many documents, in batches.
 
         Args:
@@ -435,7 +449,7 @@ class Store:
         """
 
         def prepare(item: Any) -> tuple[str, str, None]:
-            id = check_id(_id_of(item))
+            id = self._id_of(item)
             return id, id, None
 
         def run(batch: list[tuple[str | None, Any]]) -> list[Any]:
@@ -490,10 +504,11 @@ class Store:
                         failed = True
                         outcome[position] = answer
                     else:
-                        result = outcome[position] = finish_item(answer)
+                        result = finish_item(answer)
+                        written = result if isinstance(result, Document) else None
                         if self._events.after_write:
-                            written = result if isinstance(result, Document) else None
                             self._events.tell(operation, result if written is None else written.id, written)
+                        outcome[position] = result if written is None else self._give(written)
             results.extend(outcome)
             if fatal is not None:
                 raise BulkError(f"{operation}_many", results) from fatal
@@ -528,16 +543,20 @@ class Store:
     def __repr__(self) -> str:
         return f"<Store {self.url}>"
 
-    def _target(self, method: str, target: str | Document, rev: str | None) -> tuple[str, dict[str, Any]]:
+    def _target(self, method: str, target: Any, rev: str | None) -> tuple[str, dict[str, Any]]:
         """The id to write to, and the arguments that name the revision and the document."""
         arguments: dict[str, Any] = {}
         if rev is not None:
             arguments["rev"] = rev
-        if isinstance(target, Document):
-            if target.native is not None and "document" in self._takes[method]:
-                arguments["document"] = target.native
-            target = target.id
-        return check_id(target), arguments
+        if isinstance(target, Document) and target.native is not None and "document" in self._takes[method]:
+            arguments["document"] = target.native
+        return self._id_of(target), arguments
+
+    def _id_of(self, target: Any) -> str:
+        """The checked id of what a caller gave in place of one."""
+        if target.__class__ is str:
+            return check_id(target)
+        return check_id(target.id if isinstance(target, Document) else self._codec.id_in(target) or target)
 
     def _check_arguments(self, method: str, arguments: Mapping[str, Any]) -> None:
         for argument in arguments:
@@ -598,10 +617,6 @@ class _ClosedBackend:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise StoreClosed(f"the store {self._url} is closed; open it again")
-
-
-def _id_of(target: str | Document) -> str:
-    return target.id if isinstance(target, Document) else target
 
 
 def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:

@@ -11,6 +11,7 @@ from divan.backends.base import is_secret
 from divan.errors import InvalidURL
 
 _SCHEME = r"(?:[A-Za-z0-9][A-Za-z0-9._-]*:)?[A-Za-z][A-Za-z0-9+._-]*"
+_CONTROL = r"[\x00-\x1f\x7f]"
 _SHAPE = "scheme://[user[:password]@][host[:port]]/database[?option=value]"
 
 
@@ -38,11 +39,11 @@ class StoreURL(NamedTuple):
     def __str__(self) -> str:
         """The URL with the password and secret options shown as ``***``."""
         user = "" if self.user is None else quote(self.user, safe="") + (":***" if self.password else "") + "@"
-        host = self.host or ""
+        host = quote(self.host or "", safe=":,[]")
         if ":" in host and "," not in host:
             host = f"[{host}]"
         port = "" if self.port is None else f":{self.port}"
-        shown = [f"{name}={'***' if is_secret(name) else quote(value)}" for name, value in self.options.items()]
+        shown = [f"{quote(name)}={'***' if is_secret(name) else quote(value)}" for name, value in self.options.items()]
         query = "?" + "&".join(shown) if shown else ""
         return f"{self.scheme}://{user}{host}{port}/{quote(self.database)}{query}"
 
@@ -53,12 +54,16 @@ class StoreURL(NamedTuple):
 def parse_url(url: str) -> StoreURL:
     """Take a URL apart.
 
+    A password whose reserved characters were not percent-encoded is refused where it could be taken for something else.
+
     Raises:
         InvalidURL: saying which part can't be understood; the message holds no secret.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or not re.fullmatch(_SCHEME, scheme):
         raise InvalidURL(f"a store URL has the form {_SHAPE}, as in sqlite:///guests.db")
+    if re.search(_CONTROL, rest):  # urlsplit would leave tabs and line breaks out, of a password as well
+        raise InvalidURL(f"{scheme}://…: a tab is written %09, a line break %0A, and so on")
     try:
         parts = urlsplit("//" + rest)
     except ValueError:
@@ -66,26 +71,39 @@ def parse_url(url: str) -> StoreURL:
     if parts.fragment or rest.endswith("#"):
         raise InvalidURL(f"{scheme}://…: a '#' inside a URL is written %23")
     userinfo, at, hosts = parts.netloc.rpartition("@")
-    if "@" in parts.path and not at:
-        raise InvalidURL(f"{scheme}://…: a '/', '?' or '#' in a user name or password is written %2F, %3F or %23")
+    if (parts.netloc and "@" in parts.path) or "@" in parts.query:
+        raise InvalidURL(
+            f"{scheme}://…: a '/', '?' or '#' in a user name or password is written %2F, %3F or %23; "
+            "an '@' after the host %40"
+        )
     user, colon, password = userinfo.partition(":")
     host, port = _split_host(scheme, hosts)
     return StoreURL(
         scheme=scheme,
-        user=unquote(user) if at else None,
-        password=unquote(password) if colon else None,
+        user=_unquote(scheme, user) if at else None,
+        password=_unquote(scheme, password) if colon else None,
         host=host,
         port=port,
-        database=unquote(parts.path[1:]),
+        database=_unquote(scheme, parts.path[1:]),
         options=_parse_options(scheme, parts.query),
     )
+
+
+def _unquote(scheme: str, text: str) -> str:
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidURL(f"{scheme}://…: what is percent-encoded is no UTF-8") from None
+    if "\0" in decoded:
+        raise InvalidURL(f"{scheme}://…: a part holds a NUL character")
+    return decoded
 
 
 def _split_host(scheme: str, hosts: str) -> tuple[str | None, int | None]:
     if not hosts:
         return None, None
     if "," in hosts:  # several hosts, each perhaps with its port: the driver's business
-        return unquote(hosts), None
+        return _unquote(scheme, hosts), None
     if hosts.startswith("["):
         host, bracket, tail = hosts[1:].partition("]")
         if not bracket or (tail and not tail.startswith(":")):
@@ -94,20 +112,20 @@ def _split_host(scheme: str, hosts: str) -> tuple[str | None, int | None]:
     else:
         host, _, text = hosts.partition(":")
     if not text:
-        return unquote(host), None
+        return _unquote(scheme, host), None
     # The text is not shown: of a password that was not percent-encoded, a part can stand here.
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536):
         raise InvalidURL(
             f"{scheme}://…: the port is no number from 1 to 65535; percent-encode ':', '@' and '/' in a password"
         )
-    return unquote(host), int(text)
+    return _unquote(scheme, host), int(text)
 
 
 def _parse_options(scheme: str, query: str) -> dict[str, str]:
     if not query:
         return {}
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, errors="strict")
     except ValueError:
         raise InvalidURL(f"{scheme}://…: options are written ?name=value&name=value") from None
     options: dict[str, str] = {}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from divan.documents import Increment, Remove
-from divan.errors import InvalidDocument, InvalidID
+from divan.errors import InvalidDocument, InvalidID, shown
 
 MAX_DEPTH: Final = 100
 """Objects and lists may be nested this deep, the document itself included (MongoDB's limit)."""
@@ -32,6 +32,10 @@ _FIELD_TYPES: Final = {
 # Names that have passed `_check_name` at the top level: most documents of one program share their field names.
 _known_names: set[str] = set()
 _KNOWN_NAMES_LIMIT: Final = 4096
+_KNOWN_NAME_LENGTH: Final = 64
+
+# Where a value stands: text, or its container's path and its own name or index; put into words only for an error.
+_Path = str | tuple["_Path", str | int]
 
 
 def check_id(document_id: object) -> str:
@@ -59,7 +63,7 @@ def check_id(document_id: object) -> str:
         raise InvalidID(f"the id {document_id[:80]!r} holds a NUL character")
     if document_id in (".", ".."):
         raise InvalidID(f"the id {document_id!r} would be lost in a URL's path")
-    return str(document_id)
+    return str.__str__(document_id)  # str() of an enum's member would be its name
 
 
 def validate_document(data: object, native: tuple[type, ...] = ()) -> dict[str, Any]:
@@ -84,8 +88,7 @@ def validate_document(data: object, native: tuple[type, ...] = ()) -> dict[str, 
             _check_name(name, "", top=True)
             if name.__class__ is not str:
                 return validate_document({_plain_name(key): item for key, item in plain.items()}, native)
-            if len(known) < _KNOWN_NAMES_LIMIT:
-                known.add(name)
+            _remember(name)
         kind = value.__class__
         if kind is str:
             if not value.isascii():
@@ -124,12 +127,14 @@ def check_path(path: object) -> tuple[str, ...]:
     if not isinstance(path, str):
         raise InvalidDocument(f"a field name is a string, not {_article(path)}")
     names = tuple(path.split("."))
+    if len(names) > MAX_DEPTH:
+        raise InvalidDocument(f"a path of {len(names)} names leads deeper than {MAX_DEPTH} levels")
     for position, name in enumerate(names):
         _check_name(name, path if position else "", top=position == 0)
     return names
 
 
-def _plain(value: Any, path: str, depth: int, native: tuple[type, ...]) -> Any:
+def _plain(value: Any, path: _Path, depth: int, native: tuple[type, ...]) -> Any:
     """A plain copy of `value`, found at `path`; a container here would be `depth` levels deep."""
     kind = value.__class__
     if kind is str:
@@ -144,21 +149,25 @@ def _plain(value: Any, path: str, depth: int, native: tuple[type, ...]) -> Any:
         return value
     if kind is float:
         if value - value != 0.0:
-            raise InvalidDocument(f"{path}: {_float_name(value)} is not storable")
+            raise InvalidDocument(f"{_text(path)}: {_float_name(value)} is not storable")
         return value
     if isinstance(value, native):
         return value
     if isinstance(value, list):
         if depth > MAX_DEPTH:
             _refuse_depth(value, path)
-        return [_plain(item, f"{path}[{index}]", depth + 1, native) for index, item in enumerate(value)]
+        return [_plain(item, (path, index), depth + 1, native) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
         if depth > MAX_DEPTH:
             _refuse_depth(value, path)
         copy: dict[str, Any] = {}
         for name, item in value.items():
-            _check_name(name, path)
-            copy[_plain_name(name)] = _plain(item, f"{path}.{name}", depth + 1, native)
+            if name.__class__ is not str or name not in _known_names:
+                _check_name(name, path)
+                name = _plain_name(name)
+                if name[0] != "_":
+                    _remember(name)
+            copy[name] = _plain(item, (path, name), depth + 1, native)
         return copy
     # Subclasses such as StrEnum, IntEnum and numpy's float64 are stored as the plain value that they are.
     if isinstance(value, str):
@@ -170,35 +179,58 @@ def _plain(value: Any, path: str, depth: int, native: tuple[type, ...]) -> Any:
     return _refuse_type(value, path)
 
 
+def _text(path: _Path) -> str:
+    """A path in words: ``guests[2].age``."""
+    steps = []
+    while not isinstance(path, str):
+        path, step = path
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{step}")
+    return path + "".join(reversed(steps))
+
+
 def _plain_name(name: str) -> str:
     return name if name.__class__ is str else str.__str__(name)
 
 
-def _check_name(name: object, path: str, *, top: bool = False) -> None:
+def _remember(name: str) -> None:
+    """Keep a name that has passed the check for the top level, unless there are too many or it is too long."""
+    if len(_known_names) < _KNOWN_NAMES_LIMIT and len(name) <= _KNOWN_NAME_LENGTH:
+        _known_names.add(name)
+
+
+def _check_name(name: object, path: _Path, *, top: bool = False) -> None:
     """Raise `InvalidDocument` unless `name`, of a field in the object at `path`, suits every store."""
-    where = f"{path}: " if path else ""
     if not isinstance(name, str):
-        raise InvalidDocument(f"{where}the field name {name!r} is {_article(name)}; field names are strings")
+        _refuse_name(name, path, f"is {_article(name)}; field names are strings")
     if not name:
+        where = f"{_text(path)}: " if path else ""
         raise InvalidDocument(f"{where}a field name is empty, which no dotted path can address")
     if name[0] == "$":
-        raise InvalidDocument(f"{where}the field name {name!r} begins with '$', which queries keep for operators")
+        _refuse_name(name, path, "begins with '$', which queries keep for operators")
     if "." in name:
-        raise InvalidDocument(f"{where}the field name {name!r} holds a '.', which queries keep for paths")
+        _refuse_name(name, path, "holds a '.', which queries keep for paths")
     if top and name[0] == "_":
-        raise InvalidDocument(f"{where}the field name {name!r} begins with '_', which stores keep for metadata")
+        _refuse_name(name, path, "begins with '_', which stores keep for metadata")
     if "\0" in name:
-        raise InvalidDocument(f"{where}the field name {name!r} holds a NUL character")
+        _refuse_name(name, path, "holds a NUL character")
     if not name.isascii():
-        _check_unicode(name, f"{where}the field name {name!r}")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            _refuse_name(name, path, "holds a lone surrogate, which is not Unicode")
 
 
-def _check_unicode(text: str, path: str) -> None:
+def _refuse_name(name: object, path: _Path, reason: str) -> NoReturn:
+    where = f"{_text(path)}: " if path else ""
+    raise InvalidDocument(f"{where}the field name {shown(name)} {reason}")
+
+
+def _check_unicode(text: str, path: _Path) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidDocument(
-            f"{path}: the character {error.start} of the string is a lone surrogate, which is not Unicode"
+            f"{_text(path)}: the character {error.start} of the string is a lone surrogate, which is not Unicode"
         ) from None
 
 
@@ -206,12 +238,14 @@ def _float_name(value: float) -> str:
     return "NaN" if value != value else "infinity" if value > 0 else "-infinity"
 
 
-def _refuse_int(value: int, path: str) -> NoReturn:
-    raise InvalidDocument(f"{path}: an integer of {value.bit_length()} bits does not fit into 64; store it as a string")
+def _refuse_int(value: int, path: _Path) -> NoReturn:
+    bits = (value if value >= 0 else ~value).bit_length() + 1  # one for the sign
+    raise InvalidDocument(f"{_text(path)}: an integer of {bits} bits does not fit into 64; store it as a string")
 
 
-def _refuse_depth(value: Any, path: str) -> NoReturn:
+def _refuse_depth(value: Any, where: _Path) -> NoReturn:
     """Say whether the document is cyclic, or merely nested too deep."""
+    path = _text(where)
     short = path if len(path) <= 120 else f"{path[:60]}…{path[-40:]}"
     if _is_cyclic(value):
         raise InvalidDocument(f"{short}: the document contains itself")
@@ -239,7 +273,8 @@ def _is_cyclic(value: Any) -> bool:
     return False
 
 
-def _refuse_type(value: object, path: str) -> NoReturn:
+def _refuse_type(value: object, where: _Path) -> NoReturn:
+    path = _text(where)
     if isinstance(value, Remove | Increment):
         raise InvalidDocument(f"{path}: {value!r} only means something as a top-level field's value in update()")
     name = type(value).__name__
@@ -247,11 +282,16 @@ def _refuse_type(value: object, path: str) -> NoReturn:
         (_FIELD_TYPES[base.__name__] for base in type(value).__mro__ if base.__name__ in _FIELD_TYPES), None
     )
     if field_type:
-        top = path.split(".")[0].split("[")[0]
-        raise InvalidDocument(
-            f"{path}: {_article(value)} is not storable as it is; "
-            f"declare its field type, schema={{{top!r}: {field_type!r}}}"
+        top, nested = where, False
+        while not isinstance(top, str):
+            top, step = top
+            nested = nested or isinstance(step, str)
+        hint = (
+            "field types are for top-level fields and their lists, so store its text or number here"
+            if nested
+            else f"declare its field type, schema={{{top!r}: {field_type!r}}}"
         )
+        raise InvalidDocument(f"{path}: {_article(value)} is not storable as it is; {hint}")
     if isinstance(value, tuple | set | frozenset):
         raise InvalidDocument(f"{path}: a {name} would come back as a list; store a list")
     raise InvalidDocument(f"{path}: {_article(value)} is not storable; declare a field type that serializes it")

@@ -25,7 +25,7 @@ OPTIONAL_METHODS: Final = (
 Serializer = Mapping[str, Any]
 """``{"serialize": callable, "deserialize": callable}``, and optionally ``"ordered"`` and ``"override"``."""
 
-_SECRET_WORDS: Final = ("pass", "secret", "token", "credential", "private", "apikey", "api_key")
+_SECRET_WORDS: Final = ("pass", "secret", "token", "credential", "private", "apikey", "api_key", "api-key", "pwd")
 
 
 class Options(dict[str, Any]):
@@ -35,6 +35,9 @@ class Options(dict[str, Any]):
         return repr({name: "***" if is_secret(name) and value is not None else value for name, value in self.items()})
 
     __str__ = __repr__
+
+    def copy(self) -> Options:
+        return Options(self)
 
 
 def is_secret(name: str) -> bool:
@@ -275,7 +278,8 @@ class BaseDivanBackend:
 @lru_cache(maxsize=1024)
 def _accepts(function: Callable[..., Any], argument: str) -> bool:
     parameters = inspect.signature(function).parameters
-    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return any(p.kind is p.VAR_KEYWORD or (p.name == argument and p.kind in named) for p in parameters.values())
 
 
 def _attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
