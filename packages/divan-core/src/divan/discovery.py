@@ -101,21 +101,27 @@ class _Scan(NamedTuple):
 
     backends: tuple[BackendInfo, ...]
     plugins: tuple[importlib_metadata.EntryPoint, ...]
+    fingerprint: tuple[tuple[str, int], ...]
 
 
-_cache: tuple[tuple[Any, ...], _Scan] | None = None
+_cache: _Scan | None = None
+_unsettled = False
 
 
 def scan() -> _Scan:
     """The entry points of both groups, walked again only when a folder of `sys.path` has changed."""
-    global _cache
+    global _cache, _unsettled
     cached = _cache
     fingerprint = _fingerprint()
-    if cached is not None and cached[0] == fingerprint:
-        return cached[1]
-    found = _walk()
-    newest = max((stamp for _, stamp in fingerprint), default=0)
-    _cache = (fingerprint, found) if time.time_ns() - newest > _SETTLED_NS else None
+    if cached is not None and cached.fingerprint == fingerprint:
+        return cached
+    now = time.time_ns()
+    unsettled = any(abs(now - stamp) < _SETTLED_NS for _, stamp in fingerprint)
+    if unsettled or _unsettled:
+        # importlib_metadata keeps listings by time stamp, too.
+        importlib_metadata.MetadataPathFinder.invalidate_caches()
+    found = _walk(fingerprint)
+    _cache, _unsettled = None if unsettled else found, unsettled
     return found
 
 
@@ -129,15 +135,16 @@ def _fingerprint() -> tuple[tuple[str, int], ...]:
     return tuple(stamps)
 
 
-def _walk() -> _Scan:
+def _walk(fingerprint: tuple[tuple[str, int], ...]) -> _Scan:
     backends = []
     plugins = []
     for entry_point in _entry_points():
-        if entry_point.group == BACKENDS_GROUP:
+        if entry_point.group == BACKENDS_GROUP and entry_point.name:
             backends.append(entry_point)
         elif entry_point.group == PLUGINS_GROUP:
             plugins.append(entry_point)
-    return _Scan(tuple(_group(backends)), tuple(sorted(plugins, key=lambda plugin: (plugin.name, plugin.value))))
+    plugins.sort(key=lambda plugin: (plugin.name, plugin.value))
+    return _Scan(tuple(_group(backends)), tuple(plugins), fingerprint)
 
 
 def _entry_points() -> Iterable[importlib_metadata.EntryPoint]:
@@ -152,10 +159,14 @@ def _readable_entry_points() -> Iterable[importlib_metadata.EntryPoint]:
     seen = set()
     for distribution in importlib_metadata.distributions():
         try:
-            name = distribution.name
-            if name not in seen:
-                seen.add(name)
-                yield from tuple(distribution.entry_points)
+            name = normalize(distribution.name)
+        except Exception:  # it has none
+            name = f"unnamed {id(distribution)}"
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            yield from tuple(distribution.entry_points)
         except Exception:
             continue
 

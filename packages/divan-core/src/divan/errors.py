@@ -188,6 +188,8 @@ def shown(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
-def _short(text: str, limit: int = 80) -> str:
+def _short(text: object, limit: int = 80) -> str:
     """An id or revision as it stands in a message: quoted, and cut when it is long."""
+    if not isinstance(text, str):
+        return shown(text, limit)
     return repr(text) if len(text) <= limit else f"{text[:limit]!r}… ({len(text)} characters)"

@@ -9,6 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from divan.documents import Document
+    from divan.events import Call
     from divan.store import Store
 
 hookspec = pluggy.HookspecMarker("divan")
@@ -64,4 +65,23 @@ def divan_after_write(store: Store[Any], operation: str, document_id: str, docum
         operation: As for `divan_before_write`.
         document_id: The document's id.
         document: The document as stored; `None` for a deletion.
+    """
+
+
+@hookspec
+def divan_call_started(call: Call) -> None:
+    """A method of a Store has been called, for tracing. What this raises is logged.
+
+    Args:
+        call: The call; the same object is given to `divan_call_ended`.
+    """
+
+
+@hookspec
+def divan_call_ended(call: Call, error: BaseException | None) -> None:
+    """A call has ended; one that gives an iterator, when that is used up or closed. What this raises is logged.
+
+    Args:
+        call: The call that `divan_call_started` was given.
+        error: What it raised, or `None`.
     """

@@ -116,7 +116,18 @@ def _checked(serializers: dict[Any, Any]) -> dict[str, Mapping[str, Any]]:
     return serializers
 
 
-_cache: tuple[Any, Plugins] | None = None
+_cache: tuple[Any, Any, Plugins] | None = None
+_added: list[object] = []
+
+
+def add(plugin: object) -> None:
+    """Add a plugin object to every Store that is opened from now on, until `discard`; for instrumentation."""
+    _added.append(plugin)
+
+
+def discard(plugin: object) -> None:
+    """Take back what `add` added; Stores that are open keep it."""
+    _added[:] = [other for other in _added if other is not plugin]
 
 
 def load_plugins(extra: Iterable[object] = ()) -> Plugins:
@@ -127,10 +138,19 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
     """
     global _cache
     extra = tuple(extra)
-    entry_points = scan().plugins
+    found = scan()
+    entry_points = found.plugins
     allowed = allowlist()
-    if not extra and _cache is not None and _cache[0] == (entry_points, allowed):
-        return _cache[1]
+    cached = _cache
+    if (
+        not extra
+        and not _added
+        and cached is not None
+        and cached[0] == (entry_points, allowed)
+        # One that was broken may have been repaired, as soon as any folder has changed.
+        and (not cached[2].broken or cached[1] == found.fingerprint)
+    ):
+        return cached[2]
     plugins = Plugins()
     for entry_point in entry_points:
         distribution = distribution_name(entry_point)
@@ -140,9 +160,10 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
             plugins.register(entry_point.load(), entry_point.name, distribution)
         except (Exception, SystemExit) as error:
             plugins.skip(entry_point.name, distribution, error)
-    for number, plugin in enumerate(extra, start=1):
-        name = getattr(plugin, "__name__", type(plugin).__name__)
-        plugins.register(plugin, f"{name} {number}", "the open() call")
-    if not extra:
-        _cache = ((entry_points, allowed), plugins)
+    for source, objects in (("this program", _added), ("the open() call", extra)):
+        for number, plugin in enumerate(objects, start=1):
+            name = getattr(plugin, "__name__", type(plugin).__name__)
+            plugins.register(plugin, f"{name} {number}", source)
+    if not extra and not _added:
+        _cache = ((entry_points, allowed), found.fingerprint, plugins)
     return plugins

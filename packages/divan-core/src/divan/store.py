@@ -340,6 +340,9 @@ class Store(Generic[D]):
         return explanation
 
     def __iter__(self) -> Iterator[D]:
+        return self._iterate()
+
+    def _iterate(self) -> Iterator[D]:
         return map(self._give, map(self._document, self._backend.iter_documents()))
 
     def ids(self) -> Iterator[str]:

@@ -1,0 +1,120 @@
+"""The commands that ask: `find`, `count`, `ids`, `explain`, and `ensure-index`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+import divan
+from divan.cli.output import Printer, to_json, write
+from divan.cli.parsing import StoreCommand, Word, opened, output_options, parse_fields, schema_option, where_option
+from divan.errors import DivanError
+
+_SORT_HELP: Final = "A field to sort by, as in name, or -name for descending; may be given several times."
+_sort_option = click.option("--sort", multiple=True, metavar="FIELD", help=_SORT_HELP)
+_scans_option = click.option("--no-scan", is_flag=True, help="Refuse (exit 5) a query that would read every document.")
+
+
+@click.command(cls=StoreCommand)
+@where_option
+@_sort_option
+@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", help="Print at most this many.")
+@click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out this many first.")
+@click.option(
+    "--fields",
+    multiple=True,
+    metavar="FIELD,…",
+    callback=lambda _ctx, _param, texts: parse_fields(texts),
+    help="Print only these fields; dotted paths reach into objects.",
+)
+@click.option("--explain", "explaining", is_flag=True, help="Show how the store would answer, and read nothing.")
+@_scans_option
+@output_options
+@schema_option
+def find(
+    url: str | None,
+    where: dict[str, Any] | None,
+    sort: tuple[str, ...],
+    limit: int | None,
+    skip: int,
+    fields: list[str] | None,
+    explaining: bool,
+    no_scan: bool,
+    printer: Printer,
+    schema: dict[str, str],
+) -> None:
+    """Print the documents that match a filter.
+
+    Without a filter, all are. Values of typed fields are written as they are stored: --schema arrival=DateField
+    --where '{"arrival": {"$gte":
+    "2026-12-01"}}'.
+    """
+    with opened(url, schema, allow_scans=not no_scan) as (store, values):
+        query = values.where(where)
+        if explaining:
+            _explain(store, query, sort, printer)
+            return
+        found = store.find(query, sort=sort or None, limit=limit, skip=skip, fields=fields)
+        printer.rows(map(values.row, found))
+
+
+@click.command(cls=StoreCommand)
+@where_option
+@_scans_option
+@schema_option
+def count(url: str | None, where: dict[str, Any] | None, no_scan: bool, schema: dict[str, str]) -> None:
+    """Print how many documents match a filter.
+
+    Without a filter, all are counted.
+    """
+    with opened(url, schema, allow_scans=not no_scan) as (store, values):
+        write(f"{store.count(values.where(where))}\n")
+
+
+@click.command(cls=StoreCommand)
+@click.option("--json", "as_json", is_flag=True, help="""One JSON object a line, with the id as its "_id".""")
+def ids(url: str | None, as_json: bool) -> None:
+    """Print the ids of all documents, one a line."""
+    with opened(url) as (store, _):
+        for id in store.ids():
+            if as_json:
+                write(to_json({"_id": id}) + "\n")
+            elif "\n" in id or "\r" in id or id[0] == "{":
+                raise DivanError(f"the id {id!r} can't stand alone in a line; use --json")
+            else:
+                write(id + "\n")
+
+
+@click.command(cls=StoreCommand)
+@where_option
+@_sort_option
+@output_options
+@schema_option
+def explain(
+    url: str | None, where: dict[str, Any] | None, sort: tuple[str, ...], printer: Printer, schema: dict[str, str]
+) -> None:
+    """Show how the store would answer find.
+
+    What it does itself (pushed), what is finished here (residual), which index serves it, and whether every document
+    would be read (scan).
+    """
+    with opened(url, schema) as (store, values):
+        _explain(store, values.where(where), sort, printer)
+
+
+def _explain(store: divan.Store, where: Any, sort: tuple[str, ...], printer: Printer) -> None:
+    printer.row(store.explain(where, sort=sort or None)._asdict())
+
+
+@click.command("ensure-index", cls=StoreCommand, words=(Word("field", many=True),))
+@output_options
+def ensure_index(url: str | None, field: tuple[str, ...], printer: Printer) -> None:
+    """Make find on some fields fast, where the store can.
+
+    Several fields make one index over all of them, in this order.
+    """
+    with opened(url) as (store, _):
+        name = store.ensure_index(*field)
+        text = f"{store.name} has no indexes; find answers the same without" if name is None else f"index {name}"
+        printer.text(text, {"index": name})
