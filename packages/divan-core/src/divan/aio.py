@@ -16,7 +16,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Final, Self, TypeVar, overload
+from typing import Any, Final, Generic, Self, TypeVar, overload
 
 try:
     import anyio  # noqa: F401 -- asked for here, so that the error below names the extra
@@ -28,23 +28,49 @@ from divan._aio_workers import Call, Workers
 from divan.backends.base import BaseDivanBackend
 from divan.documents import REMOVE, Document
 from divan.errors import BulkError, StoreClosed
+from divan.models import M
 from divan.opening import open as open_store
 from divan.query import Explanation
-from divan.serializers import FieldType
-from divan.store import Store
+from divan.serializers import FieldSerializer
+from divan.store import D, Store
 
 __all__ = ["DEFAULT_MAX_THREADS", "AsyncResults", "AsyncStore", "Opening", "open"]
 
 _T = TypeVar("_T")
-_D = TypeVar("_D")
 
 DEFAULT_MAX_THREADS: Final = 40
 """How many calls of one Store may run at once, unless `open` is told otherwise (anyio's own default)."""
 
 
+@overload
+def open(
+    url: str | type[BaseDivanBackend] | None,
+    schema: type[M],
+    *,
+    database: str | None = ...,
+    host: str | None = ...,
+    port: int | None = ...,
+    allow_scans: bool = ...,
+    plugins: Iterable[object] = ...,
+    max_threads: int = ...,
+    **options: Any,
+) -> Opening[M]: ...
+@overload
+def open(
+    url: str | type[BaseDivanBackend] | None = ...,
+    schema: Any = ...,
+    *,
+    database: str | None = ...,
+    host: str | None = ...,
+    port: int | None = ...,
+    allow_scans: bool = ...,
+    plugins: Iterable[object] = ...,
+    max_threads: int = ...,
+    **options: Any,
+) -> Opening[Document]: ...
 def open(
     url: str | type[BaseDivanBackend] | None = None,
-    schema: Mapping[str, FieldType] | None = None,
+    schema: Any = None,
     *,
     database: str | None = None,
     host: str | None = None,
@@ -53,12 +79,12 @@ def open(
     plugins: Iterable[object] = (),
     max_threads: int = DEFAULT_MAX_THREADS,
     **options: Any,
-) -> Opening:
+) -> Opening[Any]:
     """Open a store for coroutines: ``await`` what this returns, or use it in an ``async with`` statement.
 
     Args:
         url: As for `divan.open`, like all that follow but `max_threads`.
-        schema: Field name → field type.
+        schema: Field name → field type, or a class.
         database: The database, where `url` is no URL.
         host: Host name, where `url` is no URL.
         port: Port, where `url` is no URL.
@@ -79,18 +105,18 @@ def open(
     return Opening(partial(opener, **options), max_threads)
 
 
-class Opening:
+class Opening(Generic[D]):
     """A store that is being opened; made by `open`."""
 
-    def __init__(self, opener: Callable[[], Store], max_threads: int) -> None:
+    def __init__(self, opener: Callable[[], Store[D]], max_threads: int) -> None:
         self._opener = opener
         self._max_threads = max_threads
-        self._store: AsyncStore | None = None
+        self._store: AsyncStore[D] | None = None
 
-    def __await__(self) -> Generator[Any, None, AsyncStore]:
+    def __await__(self) -> Generator[Any, None, AsyncStore[D]]:
         return self._open().__await__()
 
-    async def __aenter__(self) -> AsyncStore:
+    async def __aenter__(self) -> AsyncStore[D]:
         self._store = await self._open()
         return self._store
 
@@ -98,9 +124,9 @@ class Opening:
         if self._store is not None:
             await self._store.close()
 
-    async def _open(self) -> AsyncStore:
+    async def _open(self) -> AsyncStore[D]:
         workers = Workers(self._max_threads)
-        opened: list[Store] = []
+        opened: list[Store[D]] = []
         try:
             await workers.run(lambda: opened.append(self._opener()))
         except BaseException:
@@ -109,7 +135,7 @@ class Opening:
         return AsyncStore(opened[0], workers)
 
 
-class AsyncStore:
+class AsyncStore(Generic[D]):
     """A `divan.Store` whose methods are coroutines; made by `open`.
 
     `find`, `ids` and iteration give async iterators, which read ahead by a bounded number of documents. ``await
@@ -124,41 +150,43 @@ class AsyncStore:
         backend: The driver; its `db` is the store's native handle.
         name: The backend's name, such as ``"sqlite"``.
         url: The URL, its secrets shown as ``***``.
+        fields: Field name → the serializer of its field type, for the fields of the schema that need one.
     """
 
-    def __init__(self, store: Store, workers: Workers) -> None:
+    def __init__(self, store: Store[D], workers: Workers) -> None:
         self.sync = store
         self.backend = store.backend
         self.name = store.name
         self.url = store.url
+        self.fields: Mapping[str, FieldSerializer] = store.fields
         self._workers = workers
         self._closed = False
 
     # One document
 
-    async def create(self, data: Mapping[str, Any], id: str | None = None) -> Document:
+    async def create(self, data: Mapping[str, Any] | D, id: str | None = None) -> D:
         return await self._run(partial(self.sync.create, data, id))
 
     @overload
-    async def get(self, id: str | Document) -> Document: ...
+    async def get(self, id: str | Document | D) -> D: ...
     @overload
-    async def get(self, id: str | Document, default: _D) -> Document | _D: ...
-    async def get(self, id: str | Document, default: Any = REMOVE) -> Any:
+    async def get(self, id: str | Document | D, default: _T) -> D | _T: ...
+    async def get(self, id: str | Document | D, default: Any = REMOVE) -> Any:
         return await self._run(partial(self.sync.get, id, default))
 
-    async def __getitem__(self, id: str | Document) -> Document:
+    async def __getitem__(self, id: str | Document | D) -> D:
         return await self.get(id)
 
-    async def update(self, id: str | Document, changes: Mapping[str, Any], rev: str | None = None) -> Document:
+    async def update(self, id: str | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
         return await self._run(partial(self.sync.update, id, changes, rev))
 
-    async def replace(self, id: str | Document, data: Mapping[str, Any], rev: str | None = None) -> Document:
+    async def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         return await self._run(partial(self.sync.replace, id, data, rev))
 
-    async def put(self, id: str | Document, data: Mapping[str, Any]) -> Document:
+    async def put(self, id: str | Document | D, data: Mapping[str, Any] | D) -> D:
         return await self._run(partial(self.sync.put, id, data))
 
-    async def delete(self, id: str | Document, rev: str | None = None) -> None:
+    async def delete(self, id: str | Document | D, rev: str | None = None) -> None:
         await self._run(partial(self.sync.delete, id, rev))
 
     # Many documents
@@ -171,7 +199,7 @@ class AsyncStore:
         limit: int | None = None,
         skip: int = 0,
         fields: Iterable[str] | None = None,
-    ) -> AsyncResults[Document]:
+    ) -> AsyncResults[D]:
         return AsyncResults(self._run, partial(self.sync.find, where, sort=sort, limit=limit, skip=skip, fields=fields))
 
     async def count(self, where: Mapping[str, Any] | None = None) -> int:
@@ -182,7 +210,7 @@ class AsyncStore:
     ) -> Explanation:
         return await self._run(partial(self.sync.explain, where, sort=sort))
 
-    def __aiter__(self) -> AsyncResults[Document]:
+    def __aiter__(self) -> AsyncResults[D]:
         return AsyncResults(self._run, partial(iter, self.sync))
 
     def ids(self) -> AsyncResults[str]:
@@ -195,26 +223,26 @@ class AsyncStore:
 
     async def create_many(
         self,
-        documents: Iterable[Mapping[str, Any] | tuple[str, Mapping[str, Any]]]
-        | AsyncIterable[Mapping[str, Any] | tuple[str, Mapping[str, Any]]],
-    ) -> list[Document]:
+        documents: Iterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]]
+        | AsyncIterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]],
+    ) -> list[D]:
         return await self._bulk("create_many", self.sync.create_many, documents)
 
     async def get_many(
-        self, ids: Iterable[str | Document] | AsyncIterable[str | Document], default: Any = None
+        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], default: Any = None
     ) -> list[Any]:
         return await self._bulk("get_many", partial(self.sync.get_many, default=default), ids)
 
     async def update_many(
         self,
         changes: Mapping[str, Mapping[str, Any]]
-        | Iterable[tuple[str | Document, Mapping[str, Any]]]
-        | AsyncIterable[tuple[str | Document, Mapping[str, Any]]],
-    ) -> list[Document]:
+        | Iterable[tuple[str | Document | D, Mapping[str, Any]]]
+        | AsyncIterable[tuple[str | Document | D, Mapping[str, Any]]],
+    ) -> list[D]:
         items = changes.items() if isinstance(changes, Mapping) else changes
         return await self._bulk("update_many", self.sync.update_many, items)
 
-    async def delete_many(self, ids: Iterable[str | Document] | AsyncIterable[str | Document]) -> list[str]:
+    async def delete_many(self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D]) -> list[str]:
         return await self._bulk("delete_many", self.sync.delete_many, ids)
 
     async def _bulk(self, operation: str, function: Callable[[Iterable[Any]], list[_T]], items: Any) -> list[_T]:
@@ -270,7 +298,7 @@ class AsyncStore:
         return await self._workers.run(function, call)
 
 
-def _close_all(stores: list[Store]) -> None:
+def _close_all(stores: list[Store[D]]) -> None:
     for store in stores:
         store.close()
 

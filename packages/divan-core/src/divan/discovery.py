@@ -79,7 +79,10 @@ class BackendInfo:
                 f"{where} can't be loaded: {reason}; reinstall or remove {self.distribution}"
             ) from error
         if not isinstance(cls, type) or not issubclass(cls, BaseDivanBackend):
-            raise BackendLoadError(f"{where} is no subclass of divan.backends.base.BaseDivanBackend")
+            raise BackendLoadError(
+                f"{where} is no subclass of divan.backends.base.BaseDivanBackend; "
+                f"reinstall or remove {self.distribution}"
+            )
         return cls
 
     def __eq__(self, other: object) -> bool:

@@ -64,6 +64,7 @@ class Store(Generic[D]):
         backend: The driver; its `db` is the store's native handle.
         name: The backend's name, such as ``"sqlite"``.
         url: The URL, its secrets shown as ``***``.
+        fields: Field name → the serializer of its field type, for the fields of the schema that need one.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Store(Generic[D]):
         if schema is not None:
             field_types, model = read_schema(schema)
             fields = resolve_schema(field_types, name, backend.default_serializers, plugins.serializers(name))
+        self.fields: Mapping[str, FieldSerializer] = fields
         self._codec = Codec(backend, fields, model)
         self._encode = self._codec.encode
         self._give: Callable[[Document], D] = self._codec.give

@@ -239,4 +239,4 @@ def opened(
 ) -> Iterator[tuple[divan.Store, Values]]:
     """Open the store of a command, with what turns JSON into its values and back."""
     with divan.open(store_url(url), schema=schema or None, **options) as store:
-        yield store, Values(store, schema or {})
+        yield store, Values(store)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import divan
-from divan.plugins import load_plugins
-from divan.serializers import resolve_schema
 
 
 class Values:
@@ -15,14 +13,10 @@ class Values:
 
     Args:
         store: The open Store.
-        schema: The schema that it was opened with.
     """
 
-    def __init__(self, store: divan.Store, schema: Mapping[str, str]) -> None:
-        self._fields = {}
-        if schema:
-            plugins = load_plugins().serializers(store.name)
-            self._fields = resolve_schema(schema, store.name, store.backend.default_serializers, plugins)
+    def __init__(self, store: divan.Store) -> None:
+        self._fields = store.fields
 
     def load(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The values of fields in stored form; what can't be one is left for the Store to take or to refuse."""
