@@ -1,0 +1,175 @@
+"""A server process of the tests: started on a free loopback port, watched until it answers, stopped by its process id."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_STOP_SECONDS = 15.0
+
+_running: list[Process] = []
+_folders: list[Path] = []
+_lock = threading.RLock()
+_owner = os.getpid()
+
+
+class ServerFailed(RuntimeError):
+    """A server that is there could not be started; the message ends with what it printed."""
+
+
+class Process:
+    """One server program, started as it is made.
+
+    Args:
+        name: What the errors call it.
+        command: Program and arguments.
+        folder: Its working folder, where its output goes to ``output.log``.
+        ready: Whether it answers; asked until it does.
+        seconds: How long it may take to answer.
+
+    Attributes:
+        pid: Its process id.
+
+    Raises:
+        ServerFailed: if the process ends before it is ready, or `seconds` pass.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], folder: Path, ready: Callable[[], bool], seconds: float = 60.0
+    ) -> None:
+        self.name = name
+        self.log = folder / "output.log"
+        self.command = list(command)
+        self._folder = folder
+        self._ready = ready
+        self._seconds = seconds
+        self.start()
+
+    def start(self) -> None:
+        """Run the program, and return when it answers; also after `stop` or `kill`."""
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                self.command,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that Ctrl-C reaches the test run alone, which then stops it in order
+            )
+        self.pid = self._popen.pid
+        with _lock:
+            _running.append(self)
+        self._wait()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._popen.poll() is None
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + self._seconds
+        while not self._ready():
+            if not self.alive:
+                self.stop()
+                raise ServerFailed(f"{self.name} ended with status {self._popen.returncode}:\n{self.output()}")
+            if time.monotonic() > deadline:
+                self.stop()
+                raise ServerFailed(f"{self.name} did not answer within {self._seconds:g} s:\n{self.output()}")
+            time.sleep(0.02)  # between two polls
+
+    def output(self) -> str:
+        """The end of what it printed."""
+        return self.log.read_text(errors="replace")[-2000:]
+
+    def stop(self) -> None:
+        """End it in order, by force if it takes too long; returns when it is gone."""
+        self._end(force=False)
+
+    def kill(self) -> None:
+        """End it at once, as a crash does; returns when it is gone."""
+        self._end(force=True)
+
+    def _end(self, *, force: bool) -> None:
+        if self.alive:
+            if force:
+                self._popen.kill()
+            else:
+                self._popen.terminate()
+            try:
+                self._popen.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait()
+        with _lock:
+            if self in _running:
+                _running.remove(self)
+
+
+def wait_until(ready: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    """Return as soon as `ready` is true.
+
+    Raises:
+        ServerFailed: saying `what` did not happen, if `seconds` pass.
+    """
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            raise ServerFailed(f"{what} did not happen within {seconds:g} s")
+        time.sleep(0.02)  # between two polls
+
+
+def free_port(*, bus: bool = False) -> int:
+    """A loopback port that nothing listens on; with `bus`, one whose number plus 10,000 is free too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if not bus:
+            return port
+        if port + 10_000 > 65_535:
+            port -= 20_000
+        if port > 1024 and _is_free(port) and _is_free(port + 10_000):
+            return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def temporary_folder(name: str) -> Path:
+    """A new folder that is removed when the run ends."""
+    folder = Path(tempfile.mkdtemp(prefix=f"divan-{name}-"))
+    with _lock:
+        _folders.append(folder)
+    return folder
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that `temporary_folder` made."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stop every process that is still running and remove the folders; called when the run ends, however it does."""
+    if os.getpid() != _owner:  # a forked child must not stop its parent's servers
+        return
+    with _lock:
+        for process in list(_running):
+            process.stop()
+        for folder in _folders:
+            remove_folder(folder)
+        _folders.clear()

@@ -1,0 +1,212 @@
+"""A TCP proxy on a thread of the test process: counts what passes at the wire, and makes connections fail on demand."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from typing import Self
+
+_CHUNK = 65_536
+
+
+class Proxy:
+    """Forwards connections to a server; stopped by `stop` or at the end of a ``with`` block.
+
+    Args:
+        host: The server's host.
+        port: The server's port.
+        http: Whether to read HTTP/1.1 requests out of the traffic, into `requests`.
+        certificate: Certificate chain's and private key's files, to speak TLS with the client and none with the server.
+
+    Attributes:
+        port: Where to connect instead.
+        round_trips: How many times a client has sent something after an answer, or first on its connection.
+        requests: ``"GET /guests/ada"``, … in order of arrival, with `http`.
+        connections: How many connections were made.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(self, host: str, port: int, *, http: bool = False, certificate: tuple[str, str] | None = None) -> None:
+        self._target = (host, port)
+        self._http = http
+        self._tls: ssl.SSLContext | None = None
+        if certificate:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(*certificate)
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._answer_faults: list[str] = []
+        self._silent = False
+        self._stopped = False
+        self.round_trips = 0
+        self.requests: list[str] = []
+        self.connections = 0
+        self._listener = socket.create_server((self.host, 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    def start(self) -> Self:
+        """Begin to accept connections."""
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Close the listener and every connection."""
+        self._stopped = True
+        # shutdown() wakes the thread in accept(); close() alone does not.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.drop_connections()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def reset(self) -> None:
+        """Set the counters to 0."""
+        with self._lock:
+            self.round_trips = 0
+            self.requests = []
+            self.connections = 0
+
+    # Faults
+
+    def drop_connections(self) -> None:
+        """Close every connection that is open now; new ones are served."""
+        with self._lock:
+            for one in list(self._open):
+                _close(one)
+            self._open.clear()
+
+    def cut_next_answer(self, times: int = 1) -> None:
+        """Let the next request reach the server, and close its connection in place of the answer."""
+        with self._lock:
+            self._answer_faults += ["cut"] * times
+
+    def swallow_next_answer(self) -> None:
+        """Let the next request reach the server, and send nothing back; the connection stays open."""
+        with self._lock:
+            self._answer_faults.append("swallow")
+
+    def corrupt_next_answer(self) -> None:
+        """Let the next request reach the server, and answer the client with bytes that are no answer's."""
+        with self._lock:
+            self._answer_faults.append("corrupt")
+
+    def hang(self) -> None:
+        """From now on accept connections and requests, and pass nothing on."""
+        self._silent = True
+
+    def resume(self) -> None:
+        """End what `hang` began, for new connections."""
+        self._silent = False
+        self.drop_connections()
+
+    # Forwarding
+
+    def _accept(self) -> None:
+        while not self._stopped:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with self._lock:
+            self.connections += 1
+        try:
+            if self._tls:
+                client = self._tls.wrap_socket(client, server_side=True)
+            server = socket.create_connection(self._target)
+        except OSError:
+            _close(client)
+            return
+        for one in (client, server):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            self._open |= {client, server}
+        link = _Link()
+        threading.Thread(target=self._pump_answers, args=(server, client, link), daemon=True).start()
+        reader = _HTTPReader() if self._http else None
+        with suppress(OSError):
+            while data := client.recv(_CHUNK):
+                with self._lock:
+                    if link.answered:
+                        self.round_trips += 1
+                        link.answered = False
+                    if reader:
+                        self.requests += reader.feed(data)
+                if not self._silent:
+                    server.sendall(data)
+        self._hang_up(client, server)
+
+    def _pump_answers(self, server: socket.socket, client: socket.socket, link: _Link) -> None:
+        swallowing = False
+        with suppress(OSError):
+            while data := server.recv(_CHUNK):
+                with self._lock:
+                    fault = self._answer_faults.pop(0) if self._answer_faults and not link.answered else ""
+                    link.answered = True
+                if fault == "cut":
+                    break
+                if fault == "corrupt":
+                    data = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"_id":'
+                swallowing = swallowing or fault == "swallow"
+                if not self._silent and not swallowing:
+                    client.sendall(data)
+        self._hang_up(server, client)
+
+    def _hang_up(self, *ends: socket.socket) -> None:
+        with self._lock:
+            self._open -= set(ends)
+        for one in ends:
+            _close(one)
+
+
+class _Link:
+    """One connection's state: whether the server has spoken since the client last did."""
+
+    answered = True
+
+
+class _HTTPReader:
+    """Finds the request lines in one connection's stream of requests."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._body = 0
+
+    def feed(self, data: bytes) -> list[str]:
+        """The requests whose head ends in this chunk."""
+        self._buffer += data
+        found: list[str] = []
+        while True:
+            skipped = min(self._body, len(self._buffer))
+            self._buffer = self._buffer[skipped:]
+            self._body -= skipped
+            head, end, rest = self._buffer.partition(b"\r\n\r\n")
+            if self._body or not end:
+                return found
+            self._buffer = rest
+            first, *headers = head.decode("latin-1").split("\r\n")
+            for header in headers:
+                name, _, value = header.partition(":")
+                if name.lower() == "content-length":
+                    self._body = int(value)
+                elif name.lower() == "transfer-encoding":
+                    raise AssertionError("this proxy reads no chunked requests")
+            found.append(first.rpartition(" ")[0])
+
+
+def _close(one: socket.socket) -> None:
+    # shutdown() wakes the thread that reads from it; close() alone does not.
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):
+        one.close()

@@ -1,0 +1,555 @@
+"""What is installed: found without importing it, by name, alias and distribution, and whatever state its metadata are in."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import divan
+import pytest
+from divan import AmbiguousBackend, BackendLoadError, BackendNotFound, PluginWarning
+from divan.backends.base import BaseDivanBackend
+from divan.discovery import normalize, scan
+
+from tests.distributions import Distribution, backend
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of `sys.path`, into which distributions can be installed; what is imported from it is forgotten."""
+    monkeypatch.delenv("DIVAN_PLUGINS", raising=False)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def names() -> list[str]:
+    return [info.name for info in divan.list_backends()]
+
+
+def info(name: str) -> divan.BackendInfo:
+    (found,) = [each for each in divan.list_backends() if each.name == name]
+    return found
+
+
+# Listing
+
+
+def test_an_installed_backend_is_listed_with_what_its_metadata_say(site: Path) -> None:
+    Distribution(
+        "divan-floppy",
+        {"divan_floppy.py": ""},
+        {"divan.backends": {"floppy": "divan_floppy:FloppyBackend"}},
+        version="2.5",
+        summary="Documents on floppy disks",
+    ).unpack(site)
+
+    found = info("floppy")
+
+    assert (found.name, found.aliases, found.value) == ("floppy", (), "divan_floppy:FloppyBackend")
+    assert (found.distribution, found.version, found.summary) == ("divan-floppy", "2.5", "Documents on floppy disks")
+    assert found.qualified_name == "divan-floppy:floppy"
+
+
+def test_the_cores_own_backends_are_listed_through_the_same_door() -> None:
+    for name in ("memory", "sqlite"):
+        assert info(name).distribution == "divan-core"
+        assert info(name).version
+        assert issubclass(divan.get_backend(name), BaseDivanBackend)
+
+
+def test_the_list_is_sorted_by_name(site: Path) -> None:
+    for name in ("zip", "abacus", "nail"):
+        backend(f"divan-{name}", name).unpack(site)
+
+    assert names() == sorted(names())
+    assert {"zip", "abacus", "nail", "memory", "sqlite"} <= set(names())
+
+
+def test_listing_imports_no_driver(site: Path) -> None:
+    backend("divan-floppy", "floppy", source="raise RuntimeError('imported')").unpack(site)
+
+    assert info("floppy").summary
+    assert "divan_floppy" not in sys.modules
+
+
+def test_a_listing_can_be_changed_without_changing_the_next(site: Path) -> None:
+    divan.list_backends().clear()
+
+    assert "memory" in names()
+
+
+def test_further_names_of_one_driver_are_aliases(site: Path) -> None:
+    backend("divan-floppy", "floppydisk", "floppy", "disk35").unpack(site)
+
+    assert info("disk35").aliases == ("floppy", "floppydisk")  # the shortest is the name, of equals the first
+    assert not {"floppy", "floppydisk"} & set(names())
+    for name in ("floppy", "floppydisk", "disk35", "divan-floppy:floppydisk"):
+        assert divan.get_backend(name).__name__ == "DictBackend"
+
+
+def test_two_drivers_of_one_distribution_are_two_backends(site: Path) -> None:
+    entries = {"divan.backends": {"one": "divan_two:One", "two": "divan_two:Two"}}
+    Distribution("divan-two", {"divan_two.py": ""}, entries).unpack(site)
+
+    assert (info("one").value, info("two").value) == ("divan_two:One", "divan_two:Two")
+
+
+# Installing and removing while the process runs
+
+
+def test_a_distribution_installed_while_the_process_runs_is_found(site: Path) -> None:
+    assert "floppy" not in names()
+
+    backend("divan-floppy", "floppy").unpack(site)
+
+    assert "floppy" in names()
+    with divan.open("floppy://") as store:
+        assert store.create({"a": 1}) == {"number": 1, "a": 1}
+
+
+def test_a_distribution_removed_while_the_process_runs_is_gone(site: Path) -> None:
+    floppy = backend("divan-floppy", "floppy")
+    floppy.unpack(site)
+    assert "floppy" in names()
+
+    floppy.remove(site)
+
+    assert "floppy" not in names()
+
+
+def test_an_upgrade_while_the_process_runs_is_seen(site: Path) -> None:
+    backend("divan-floppy", "floppy").unpack(site)
+    assert info("floppy").version == "1.0"
+
+    backend("divan-floppy", "floppy").remove(site)
+    Distribution("divan-floppy", {}, {"divan.backends": {"floppy": "x:Y"}}, version="2.0").unpack(site)
+
+    assert info("floppy").version == "2.0"
+
+
+def test_a_change_within_the_grain_of_the_folders_time_stamp_is_seen(site: Path) -> None:
+    stamp = os.stat(site).st_mtime_ns
+    for number in range(5):
+        backend(f"divan-b{number}", f"b{number}").unpack(site)
+        os.utime(site, ns=(stamp, stamp))  # what a file system with coarse stamps would say
+
+        assert f"b{number}" in names()
+
+
+def test_a_folder_that_joins_the_path_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend("divan-floppy", "floppy").unpack(tmp_path)
+    assert "floppy" not in names()
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    assert "floppy" in names()
+
+
+def test_nothing_is_read_again_while_nothing_changes(site: Path) -> None:
+    long_ago = os.stat(site).st_mtime_ns - 10**10
+    os.utime(site, ns=(long_ago, long_ago))
+    deadline = time.monotonic() + 30
+    while scan() is not scan() and time.monotonic() < deadline:
+        pass  # another folder of the path changed a moment ago
+
+    assert scan() is scan()
+
+
+def test_threads_that_list_while_distributions_come_and_go_see_whole_lists(site: Path) -> None:
+    floppy = backend("divan-floppy", "floppy")
+    stop = threading.Event()
+    wrong: list[object] = []
+
+    def look() -> None:
+        while not stop.is_set():
+            try:
+                found = set(names())
+            except Exception as error:
+                wrong.append(error)
+                return
+            if not {"memory", "sqlite"} <= found:
+                wrong.append(found)
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        floppy.unpack(site)
+        floppy.remove(site)
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+
+
+# Asking for one
+
+
+def test_an_unknown_name_lists_what_is_installed(site: Path) -> None:
+    backend("divan-floppy", "floppy").unpack(site)
+
+    with pytest.raises(
+        BackendNotFound, match=r"^no installed backend is called 'punchcard'; installed are: .*floppy.*memory"
+    ):
+        divan.get_backend("punchcard")
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [
+        ("couchdb", "divan-couchdb"),
+        ("couchdbs", "divan-couchdb"),
+        ("mongo", "divan-mongo"),
+        ("mongodb", "divan-mongo"),
+        ("mongodb+srv", "divan-mongo"),
+        ("redis", "divan-redis"),
+        ("rediss", "divan-redis"),
+    ],
+)
+def test_a_known_name_that_is_not_installed_says_what_to_install(
+    name: str, distribution: str, monkeypatch: pytest.MonkeyPatch, site: Path
+) -> None:
+    # Where the drivers are installed, they are not seen here.
+    monkeypatch.setattr(sys, "path", [str(site)])
+
+    with pytest.raises(BackendNotFound, match=rf"; it comes with: pip install {distribution}$"):
+        divan.get_backend(name)
+
+
+def test_something_that_is_no_backend_is_refused(site: Path) -> None:
+    backend("divan-floppy", "floppy", source="DictBackend = dict").unpack(site)
+
+    with pytest.raises(BackendLoadError, match=r"is no subclass of divan\.backends\.base\.BaseDivanBackend$"):
+        divan.get_backend("floppy")
+
+
+BROKEN = {
+    "raises": ("raise ZeroDivisionError('division by zero')", ZeroDivisionError, "ZeroDivisionError: division by zero"),
+    "raises without a message": ("raise ValueError", ValueError, "ValueError"),
+    "imports what is not there": ("import no_such_client", ModuleNotFoundError, "No module named 'no_such_client'"),
+    "does not parse": ("def f(:", SyntaxError, "SyntaxError"),
+    "exits": ("raise SystemExit(3)", SystemExit, "SystemExit: 3"),
+    "lacks the class": ("", AttributeError, "DictBackend"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_driver_whose_import_fails_breaks_only_itself(site: Path, how: str) -> None:
+    source, cause, reason = BROKEN[how]
+    backend("divan-broken", "broken", source=source).unpack(site)
+    backend("divan-floppy", "floppy").unpack(site)
+
+    assert {"broken", "floppy", "memory"} <= set(names())
+    assert divan.get_backend("floppy").__name__ == "DictBackend"
+    with pytest.raises(BackendLoadError) as caught:
+        divan.get_backend("broken")
+    assert isinstance(caught.value.__cause__, cause)
+    assert str(caught.value).startswith(
+        "the backend 'broken' of divan-broken (divan_broken:DictBackend) can't be loaded: "
+    )
+    assert reason in str(caught.value)
+    assert str(caught.value).endswith("; reinstall or remove divan-broken")
+
+
+def test_a_broken_driver_can_be_asked_for_again(site: Path) -> None:
+    backend("divan-broken", "broken", source="raise ValueError('broken')").unpack(site)
+
+    for _ in range(2):
+        with pytest.raises(BackendLoadError, match="ValueError: broken"):
+            divan.get_backend("broken")
+
+
+# Two distributions, one name
+
+
+@pytest.fixture
+def rivals(site: Path) -> Path:
+    """Two distributions that claim the backend ``floppy``."""
+    backend("divan-floppy", "floppy", module="floppy_one").unpack(site)
+    backend("Rival.Floppy", "floppy", "disk", module="floppy_two").unpack(site)
+    return site
+
+
+def test_two_distributions_that_claim_one_name_are_both_listed(rivals: Path) -> None:
+    claims = [
+        (each.name, each.distribution) for each in divan.list_backends() if "floppy" in (each.name, *each.aliases)
+    ]
+
+    assert sorted(claims) == [("disk", "Rival.Floppy"), ("floppy", "divan-floppy")]
+
+
+def test_a_name_that_two_claim_is_ambiguous_and_names_both(rivals: Path) -> None:
+    with pytest.raises(AmbiguousBackend) as caught:
+        divan.get_backend("floppy")
+
+    assert str(caught.value) == (
+        "Rival.Floppy and divan-floppy both claim the backend 'floppy'; "
+        "choose one with 'Rival.Floppy:floppy' or 'divan-floppy:floppy', or uninstall one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("divan-floppy:floppy", "floppy_one"),
+        ("Rival.Floppy:floppy", "floppy_two"),
+        ("rival-floppy:floppy", "floppy_two"),
+        ("RIVAL_FLOPPY:disk", "floppy_two"),
+        ("disk", "floppy_two"),
+    ],
+)
+def test_a_qualified_name_always_resolves(rivals: Path, name: str, module: str) -> None:
+    assert divan.get_backend(name).__module__ == module
+
+
+def test_a_qualified_name_resolves_in_a_url(rivals: Path) -> None:
+    with divan.open("divan-floppy:floppy://x") as store:
+        assert type(store.backend).__module__ == "floppy_one"
+    with pytest.raises(AmbiguousBackend):
+        divan.open("floppy://x")
+
+
+def test_a_qualified_name_with_the_wrong_distribution_is_not_found(rivals: Path) -> None:
+    with pytest.raises(BackendNotFound, match="no installed backend is called 'divan-core:floppy'"):
+        divan.get_backend("divan-core:floppy")
+
+
+def test_two_claims_with_one_value_are_still_two_backends(site: Path) -> None:
+    for name in ("divan-one", "divan-two"):
+        Distribution(name, {}, {"divan.backends": {"same": "same:Same"}}).unpack(site)
+
+    one, two = [each for each in divan.list_backends() if each.name == "same"]
+
+    assert one != two
+    assert len({one, two}) == 2
+    assert one in divan.list_backends()
+
+
+# DIVAN_PLUGINS
+
+
+@pytest.fixture
+def three(site: Path) -> Path:
+    for name in ("divan-one", "Divan_Two", "divan.three"):
+        backend(name, name.lower()[6:], module=f"module_{name.lower()[6:]}").unpack(site)
+    return site
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, {"one", "two", "three"}),
+        ("", set()),
+        (" , ", set()),
+        ("divan-one", {"one"}),
+        ("divan-one,divan-two", {"one", "two"}),
+        (" DIVAN.ONE , divan_three ,", {"one", "three"}),
+        ("nothing-installed", set()),
+        ("one", set()),
+    ],
+)
+def test_the_allowlist_names_the_distributions_that_are_seen(
+    three: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, expected: set[str]
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("DIVAN_PLUGINS", value)
+
+    assert set(names()) & {"one", "two", "three"} == expected
+    assert {"memory", "sqlite"} <= set(names())
+
+
+def test_the_allowlist_is_read_at_each_call(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, seen in (("divan-one", True), ("divan-two", False), ("divan-one", True), ("", False)):
+        monkeypatch.setenv("DIVAN_PLUGINS", value)
+        assert ("one" in names()) is seen
+
+
+def test_a_backend_that_is_not_allowed_says_so(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIVAN_PLUGINS", "divan-two")
+
+    with pytest.raises(
+        BackendNotFound,
+        match=r"^the backend 'one' is installed, but DIVAN_PLUGINS does not name its distribution, divan-one$",
+    ):
+        divan.open("one://")
+
+
+def test_the_allowlist_settles_who_is_meant(rivals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIVAN_PLUGINS", "rival-floppy")
+
+    assert divan.get_backend("floppy").__module__ == "floppy_two"
+
+
+@pytest.mark.parametrize(("name", "normalized"), [("A.B_c--d", "a-b-c-d"), ("divan-core", "divan-core"), ("X", "x")])
+def test_distributions_are_compared_as_pep_503_compares_them(name: str, normalized: str) -> None:
+    assert normalize(name) == normalized
+
+
+# Metadata in a bad state
+
+
+ENTRY = {"divan.backends": {"odd": "odd:DictBackend"}}
+ODD: dict[str, tuple[Distribution, tuple[str, str] | None]] = {
+    "no version": (Distribution("odd", {}, ENTRY, metadata=b"Metadata-Version: 2.1\nName: odd\n"), ("odd", "")),
+    "no name": (Distribution("odd", {}, ENTRY, metadata=b"Metadata-Version: 2.1\nVersion: 3\n"), ("an unnamed distribution", "3")),
+    "no metadata": (Distribution("odd", {}, ENTRY, metadata=b""), ("an unnamed distribution", "")),
+    "metadata that are no text": (Distribution("odd", {}, ENTRY, metadata=b"\xff\xfe\x00"), ("an unnamed distribution", "")),
+    "a value that is no object": (Distribution("odd", {}, "[divan.backends]\nodd = no module!\n"), ("odd", "1.0")),
+    "no value": (Distribution("odd", {}, "[divan.backends]\nodd =\n"), ("odd", "1.0")),
+    "no equals sign": (Distribution("odd", {}, "[divan.backends]\nodd\n"), None),
+    "no section": (Distribution("odd", {}, "odd = odd:DictBackend\n"), None),
+    "a broken section": (Distribution("odd", {}, "[divan.backends\nodd = odd:DictBackend\n"), None),
+    "no name of the entry point": (Distribution("odd", {}, "[divan.backends]\n = odd:DictBackend\n"), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ODD)
+def test_metadata_in_a_bad_state_hide_no_other_distribution(site: Path, how: str) -> None:
+    distribution, listed = ODD[how]
+    distribution.unpack(site)
+    backend("divan-floppy", "floppy").unpack(site)
+
+    found = {each.name: (each.distribution, each.version) for each in divan.list_backends()}
+
+    assert found.get("odd") == listed
+    assert {"floppy", "memory", "sqlite"} <= set(found)
+    assert "" not in found
+    assert divan.get_backend("floppy").__name__ == "DictBackend"
+
+
+def test_entry_points_that_are_no_text_hide_no_other_distribution(site: Path) -> None:
+    odd = Distribution("odd", {}, ENTRY)
+    odd.unpack(site)
+    (site / odd.info / "entry_points.txt").write_bytes(b"\xff\xfe")
+    Distribution("nameless", {}, {"divan.backends": {"nameless": "a:B"}}, metadata=b"").unpack(site)
+    backend("divan-floppy", "floppy").unpack(site)
+
+    assert {"nameless", "floppy", "memory", "sqlite"} <= set(names())
+    assert "odd" not in names()
+
+
+@pytest.mark.parametrize("missing", ["METADATA", "entry_points.txt", "RECORD", "WHEEL"])
+def test_a_missing_file_of_metadata_hides_no_other_distribution(site: Path, missing: str) -> None:
+    odd = Distribution("odd", {}, ENTRY)
+    odd.unpack(site)
+    (site / odd.info / missing).unlink()
+    backend("divan-floppy", "floppy").unpack(site)
+
+    assert {"floppy", "memory", "sqlite"} <= set(names())
+    assert ("odd" in names()) is (missing != "entry_points.txt")
+
+
+def test_a_folder_of_the_path_that_can_not_be_read_is_passed_over(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (site / "file").write_text("")
+    for entry in (site / "missing", site / "file"):
+        monkeypatch.syspath_prepend(str(entry))
+
+    assert {"memory", "sqlite"} <= set(names())
+
+
+# Plugins
+
+
+def plugin(name: str, source: str) -> Distribution:
+    module = name.replace("-", "_")
+    return Distribution(name, {f"{module}.py": source}, {"divan.plugins": {"main": module}})
+
+
+GEO = """
+import divan
+
+@divan.hookimpl
+def divan_serializers(backend):
+    return {"GeoField": {"serialize": lambda point: f"{point[0]} {point[1]}", "deserialize": lambda text: tuple(map(float, text.split()))}}
+"""
+
+
+def test_a_plugin_teaches_every_backend_a_field_type(site: Path) -> None:
+    plugin("divan-geo", GEO).unpack(site)
+
+    with divan.open("memory://", schema={"at": "GeoField"}) as store:
+        document = store.create({"at": (1.5, 2.0)})
+
+        assert document["at"] == (1.5, 2.0)
+        assert store.backend[document.id] == {"at": "1.5 2.0"}
+
+
+def test_importing_and_listing_load_no_plugin(site: Path) -> None:
+    plugin("divan-geo", GEO).unpack(site)
+
+    divan.list_backends()
+
+    assert "divan_geo" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise ZeroDivisionError('division by zero')", "ZeroDivisionError: division by zero"),
+        ("import no_such_client", "ModuleNotFoundError: No module named 'no_such_client'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        (
+            "import divan\n@divan.hookimpl\ndef divan_no_such_hook(): pass",
+            "PluginValidationError: unknown hook 'divan_no_such_hook'",
+        ),
+        ("import divan\n@divan.hookimpl\ndef divan_before_write(nothing): pass", "PluginValidationError: "),
+    ],
+    ids=["raises", "imports", "exits", "unknown hook", "wrong arguments"],
+)
+def test_a_broken_plugin_is_reported_and_skipped(site: Path, source: str, reason: str) -> None:
+    plugin("divan-broken", source).unpack(site)
+    plugin("divan-geo", GEO).unpack(site)
+
+    with (
+        pytest.warns(PluginWarning, match=rf"^the plugin 'main' of divan-broken was skipped: {reason}"),
+        divan.open("memory://", schema={"at": "GeoField"}) as store,
+    ):
+        assert store.create({"at": (1.0, 2.0)})["at"] == (1.0, 2.0)
+
+
+def test_a_broken_plugin_is_reported_once(site: Path) -> None:
+    plugin("divan-broken", "raise ValueError('broken')").unpack(site)
+    with pytest.warns(PluginWarning):
+        divan.open("memory://").close()
+
+    divan.open("memory://").close()  # a warning would be an error
+
+
+def test_a_plugin_that_is_not_allowed_is_not_imported(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin("divan-broken", "raise ValueError('broken')").unpack(site)
+    monkeypatch.setenv("DIVAN_PLUGINS", "")
+
+    divan.open("memory://").close()
+
+    assert "divan_broken" not in sys.modules
+
+
+def test_a_plugin_installed_while_the_process_runs_is_used_by_the_next_store(site: Path) -> None:
+    with divan.open("memory://"), pytest.raises(divan.InvalidSchema):
+        divan.open("memory://", schema={"at": "GeoField"})
+
+    plugin("divan-geo", GEO).unpack(site)
+
+    with divan.open("memory://", schema={"at": "GeoField"}) as store:
+        assert store.create({"at": (1.0, 2.0)})["at"] == (1.0, 2.0)
+
+
+def test_two_installed_plugins_for_one_field_type_conflict_and_are_both_named(site: Path) -> None:
+    for name in ("divan-geo", "other-geo"):
+        plugin(name, GEO).unpack(site)
+
+    with pytest.raises(divan.PluginConflict, match=r"^GeoField is given by two plugins, divan-geo and other-geo: "):
+        divan.open("memory://", schema={"at": "GeoField"})

@@ -1,0 +1,97 @@
+"""The live servers that the other tests rely on, and the proxy between them and a client."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import urllib.request
+
+import pytest
+
+from tests import servers
+from tests.proxy import Proxy
+from tests.resp import call
+from tests.servers import Server
+
+
+def test_a_kind_is_started_once_a_run(redis_server: Server) -> None:
+    assert servers.redis() is redis_server
+
+
+def test_a_store_url_encodes_the_database_and_the_options(redis_server: Server) -> None:
+    assert redis_server.store_url("a/b", ca_file="x y").endswith("/a%2Fb?ca_file=x%20y")
+
+
+def test_a_fresh_server_is_another_one_and_is_gone_afterwards(redis_server: Server) -> None:
+    with servers.fresh("redis") as own:
+        assert own.port != redis_server.port
+    with pytest.raises(ConnectionRefusedError):
+        call(own.port, "PING")
+
+
+def test_a_killed_server_restarts_on_its_port(redis_server: Server) -> None:
+    with servers.fresh("redis") as own:
+        own.kill()
+        own.restart()
+        assert call(own.port, "PING") == "PONG"
+
+
+def test_the_password_server_refuses_a_stranger(redis_auth_server: Server) -> None:
+    with pytest.raises(ValueError, match="NOAUTH"):
+        call(redis_auth_server.port, "GET", "x")
+
+
+def test_the_password_server_knows_its_acl_user(redis_auth_server: Server) -> None:
+    login = (redis_auth_server.extra["acl_user"], redis_auth_server.password or "")
+    assert call(redis_auth_server.port, "ACL", "WHOAMI", login=login) == login[0]
+
+
+def test_the_tls_server_is_trusted_through_its_own_authority_only(redis_tls_server: Server) -> None:
+    good = ssl.create_default_context(cafile=redis_tls_server.ca_file)
+    with _connect_tls(redis_tls_server, good) as secure:
+        secure.sendall(b"PING\r\n")
+        assert secure.recv(100) == b"+PONG\r\n"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        _connect_tls(redis_tls_server, ssl.create_default_context())
+
+
+def _connect_tls(server: Server, context: ssl.SSLContext) -> ssl.SSLSocket:
+    with socket.create_connection((server.host, server.port)) as plain:  # which a wrapped socket takes over
+        return context.wrap_socket(plain, server_hostname="localhost")
+
+
+def test_the_cluster_serves_every_slot(redis_cluster: Server) -> None:
+    info = call(redis_cluster.port, "CLUSTER", "INFO", host=redis_cluster.host)
+    assert "cluster_state:ok" in info
+    assert "cluster_slots_ok:16384" in info
+
+
+def test_the_sentinel_knows_the_primary(redis_sentinel: Server) -> None:
+    address = call(redis_sentinel.port, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", redis_sentinel.extra["service"])
+    assert address == ["127.0.0.1", redis_sentinel.extra["primary_port"]]
+
+
+def test_the_proxy_counts_round_trips_and_connections(redis_server: Server) -> None:
+    with Proxy(redis_server.host, redis_server.port) as proxy:
+        with socket.create_connection((proxy.host, proxy.port)) as client:
+            for _ in range(3):
+                client.sendall(b"PING\r\n")
+                assert client.recv(100) == b"+PONG\r\n"
+        assert proxy.round_trips == 3
+        assert proxy.connections == 1
+
+
+def test_the_proxy_reads_the_requests_of_http(couchdb_server: Server) -> None:
+    with Proxy(couchdb_server.host, couchdb_server.port, http=True) as proxy:
+        urllib.request.urlopen(f"http://{proxy.host}:{proxy.port}/?a=1", timeout=10).close()
+        assert proxy.requests == ["GET /?a=1"]
+
+
+def test_the_proxy_cuts_an_answer_that_the_server_gave(redis_server: Server) -> None:
+    with Proxy(redis_server.host, redis_server.port) as proxy:
+        proxy.cut_next_answer()
+        with socket.create_connection((proxy.host, proxy.port)) as client:
+            client.sendall(b"SET divan:proxy 1\r\n")
+            assert client.recv(100) == b""
+        assert call(redis_server.port, "GET", "divan:proxy", host=redis_server.host) == "1"
+        call(redis_server.port, "DEL", "divan:proxy", host=redis_server.host)
