@@ -76,11 +76,11 @@ class Codec:
         else:
             return self.encode(changes), (), {}
         data, remove, increment = split_changes(changes)
-        validate_document({**dict.fromkeys(remove), **increment})
+        plain = validate_document({**dict.fromkeys(remove), **increment})
         for field in increment:
             if field in self._fields:
                 raise InvalidDocument(f"{field}: a {self._fields[field].field_type} can't be incremented")
-        return self.encode(data), remove, increment
+        return self.encode(data), remove, {name: plain[name] for name in increment}
 
     def document(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
         """The `Document` of what a driver returned, field types applied.

@@ -14,10 +14,12 @@ from divan.errors import (
     DivanError,
     DocumentExists,
     DocumentNotFound,
+    InvalidDocument,
     InvalidQuery,
     RevisionConflict,
     StoreClosed,
     UnsupportedOperation,
+    shown,
 )
 from divan.events import Events
 from divan.models import Model, read_schema
@@ -316,7 +318,7 @@ class Store(Generic[D]):
         parse_bound("skip", skip)
         names = parse_fields(fields)
         self._refuse_scan(query, keys)
-        found = map(self._document, self._find(query, keys, limit, skip, names))
+        found = map(self._document, self._find(query, keys, limit, skip or 0, names))
         return found if names is not None else map(self._give, found)  # type: ignore[return-value]
 
     def count(self, where: Mapping[str, Any] | None = None) -> int:
@@ -387,7 +389,7 @@ class Store(Generic[D]):
         """
 
         def prepare(item: Any) -> tuple[str | None, dict[str, Any], Any]:
-            id, data = item if isinstance(item, tuple) else (None, item)
+            id, data = _pair(item, "data") if isinstance(item, tuple) else (None, item)
             given = self._codec.fields_of(data)
             fields = self._encode(given)
             return self._id_to_create(id if id is not None else self._codec.id_in(data)), fields, given
@@ -426,7 +428,7 @@ class Store(Generic[D]):
         """
 
         def prepare(item: Any) -> tuple[str, Change, Any]:
-            target, wanted = item
+            target, wanted = _pair(item, "changes")
             data, remove, increment = self._codec.encode_changes(wanted)
             change = Change(self._id_of(target), data, remove, increment)
             if remove or increment:
@@ -509,11 +511,15 @@ class Store(Generic[D]):
                         failed = True
                         outcome[position] = answer
                     else:
-                        result = finish_item(answer)
-                        written = result if isinstance(result, Document) else None
-                        if self._events.after_write:
-                            self._events.tell(operation, result if written is None else written.id, written)
-                        outcome[position] = result if written is None else self._give(written)
+                        try:
+                            result = finish_item(answer)
+                            written = result if isinstance(result, Document) else None
+                            if self._events.after_write:
+                                self._events.tell(operation, result if written is None else written.id, written)
+                            outcome[position] = result if written is None else self._give(written)
+                        except DivanError as error:  # it is stored, but can't be read back
+                            failed = True
+                            outcome[position] = error
             results.extend(outcome)
             if fatal is not None:
                 raise BulkError(f"{operation}_many", results) from fatal
@@ -622,6 +628,12 @@ class _ClosedBackend:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise StoreClosed(f"the store {self._url} is closed; open it again")
+
+
+def _pair(item: Any, what: str) -> tuple[Any, Any]:
+    if not isinstance(item, Sequence) or isinstance(item, str) or len(item) != 2:
+        raise InvalidDocument(f"an item is a pair of an id and its {what}, not {shown(item)}")
+    return item[0], item[1]
 
 
 def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:

@@ -1,0 +1,312 @@
+"""`StoreChecks`: what every area stands on: a Store on an empty database, and honest reports of what is left out.
+
+A check that meets a method which the backend does not override is reported as skipped, ``unsupported: …``, once the
+error has been compared with what the class overrides; a check that fails by a declared limit, as an expected failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+import pytest
+
+import divan
+from divan import BulkError, Document, InvalidURL, Store, UnsupportedOperation
+from divan.backends.base import BaseDivanBackend
+from divan.testing.comparing import ShownURL
+
+_LACKS = re.compile(r"does not implement (\w+)\((?:(\w+)=…)?\)$")
+
+
+@dataclass
+class _Databases:
+    """What the checks of one class share.
+
+    Attributes:
+        name: What stands for ``{name}`` in the class's URL.
+        stores: The open Stores by URL.
+        loaded: For each URL, the name and the documents of the data set that its database holds.
+    """
+
+    name: str = field(default_factory=lambda: new_database_name())
+    stores: dict[str, Store] = field(default_factory=dict)
+    loaded: dict[str, tuple[str, list[Document]]] = field(default_factory=dict)
+
+    def close(self) -> None:
+        for store in self.stores.values():
+            try:
+                empty(store)
+            finally:
+                store.close()
+
+
+_DATABASES: Final = pytest.StashKey[_Databases]()
+_EMPTIED: Final = pytest.StashKey[set[str]]()
+
+
+class StoreChecks:
+    """The base of every area: give it a URL, or override what opens the Store.
+
+    Attributes:
+        url: The URL of the database to test. ``{name}`` in it is replaced by a name that no other run uses.
+        limits: The known limits of the server, by the names in `divan.testing.limits`. May also be set on ``self`` in
+            a fixture, where they only show once the server runs.
+        allow_data: Whether to delete the documents that the database holds when the tests begin.
+        threads: How many threads the checks of `Threads` start.
+        rounds: How many writes each of those threads makes.
+        sequences: How many random sequences of calls `RandomCalls` makes.
+        patience: After how many seconds a call to a server that does not answer is taken to hang for ever.
+    """
+
+    url: ClassVar[str] = ""
+    limits: Collection[str] = frozenset()
+    allow_data: ClassVar[bool] = False
+    threads: int = 8
+    rounds: int = 25
+    sequences: int = 100
+    patience: float = 60.0
+
+    backend_class: type[BaseDivanBackend] = BaseDivanBackend
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for name, function in list(vars(cls).items()):
+            if name.startswith("test") and callable(function):
+                setattr(cls, name, _reported(function))
+
+    def open(self, url: str, **options: Any) -> Store:
+        """Open a Store; override it to open one in another way than by URL."""
+        return divan.open(url, **options)
+
+    @pytest.fixture
+    def store_url(self) -> str:
+        """The URL of the database to test; override it where other fixtures know it."""
+        if not self.url:
+            pytest.fail(f"{type(self).__name__} needs a url, or a fixture store_url of its own", pytrace=False)
+        return self.url
+
+    @pytest.fixture
+    def fresh_url(self, request: pytest.FixtureRequest, store_url: str) -> str:
+        """The URL with ``{name}`` filled in: one name a class, or one a test where the database can't be emptied."""
+        databases = _databases(request)
+        url = ShownURL(store_url.replace("{name}", databases.name))
+        store = databases.stores.get(url)
+        if "{name}" not in store_url:
+            if os.environ.get("PYTEST_XDIST_WORKER") and store_url == self.url and not store_url.startswith("memory:"):
+                pytest.fail("several test processes would share one database: write {name} into the url", pytrace=False)
+        elif store is not None and not can_empty(store):
+            databases.name = new_database_name()
+            url = ShownURL(store_url.replace("{name}", databases.name))
+        return url
+
+    @pytest.fixture
+    def store(self, request: pytest.FixtureRequest, fresh_url: str) -> Store:
+        """An open Store on a database that holds no document."""
+        _databases(request).loaded.pop(fresh_url, None)
+        return self._emptied(request, fresh_url)
+
+    def loaded(
+        self, request: pytest.FixtureRequest, url: str, name: str, data: Callable[[], list[dict[str, Any]]]
+    ) -> tuple[Store, list[Document]]:
+        """A Store whose database holds a data set, and its documents: stored once for the checks that only read it.
+
+        Args:
+            request: The check's own.
+            url: The fixture `fresh_url`.
+            name: What the data set is called.
+            data: Makes the fields of its documents.
+        """
+        databases = _databases(request)
+        loaded = databases.loaded.get(url)
+        if loaded is None or loaded[0] != name:
+            databases.loaded.pop(url, None)
+            documents = self._emptied(request, url).create_many(data())
+            # In plain form, as they were meant: what the store made of them is what the checks look at.
+            documents = [Document(fields, document.id) for fields, document in zip(data(), documents, strict=True)]
+            loaded = databases.loaded[url] = (name, documents)
+        return self._open_shared(request, url), loaded[1]
+
+    @pytest.fixture
+    def open_store(self, store: Store, fresh_url: str) -> Iterator[Callable[..., Store]]:
+        """Opens further Stores on the same database, with other arguments; closed when the test ends."""
+        opened: list[Store] = []
+
+        def open_another(**options: Any) -> Store:
+            opened.append(self.open(fresh_url, **options))
+            return opened[-1]
+
+        yield open_another
+        for another in opened:
+            another.close()
+
+    def _open_shared(self, request: pytest.FixtureRequest, url: str) -> Store:
+        """The class's Store for this URL, opened at the first call."""
+        databases = _databases(request)
+        store = databases.stores.get(url)
+        if store is None:
+            store = self.open(url)
+            try:
+                self._protect(request, store, url)
+            except BaseException:
+                store.close()
+                raise
+            databases.stores[url] = store
+        self.backend_class = type(store.backend)
+        return store
+
+    def _emptied(self, request: pytest.FixtureRequest, url: str) -> Store:
+        """The class's Store for this URL, every document deleted."""
+        known = url in _databases(request).stores
+        store = self._open_shared(request, url)
+        if can_empty(store):
+            empty(store)
+        elif known or holds_documents(store):
+            lacks = "delete()" if can_iterate(store) else "find()"
+            pytest.skip(
+                f"unsupported: {type(store.backend).__name__} does not implement {lacks}, so the database can't be "
+                "emptied; write {name} into the url to have a new one for each test"
+            )
+        return store
+
+    def _protect(self, request: pytest.FixtureRequest, store: Store, url: str) -> None:
+        """Refuse a database that holds somebody's documents."""
+        emptied = request.session.stash.setdefault(_EMPTIED, set())
+        allowed = self.allow_data or request.config.getoption("--divan-allow-data", default=False)
+        if url not in emptied and not allowed and holds_documents(store):
+            pytest.fail(refusal(store), pytrace=False)
+        emptied.add(url)
+
+    @contextmanager
+    def within(self, limit: str | None) -> Iterator[None]:
+        """Report a failure inside as an expected one, if `limit` is among the declared limits."""
+        try:
+            yield
+        except UnsupportedOperation:
+            raise
+        except Exception:
+            if limit is None or limit not in self.limits:
+                raise
+            pytest.xfail(f"limit: {limit}")
+
+    def refused(self, url: str, **options: Any) -> InvalidURL:
+        """The error that an option which the backend does not know ends in."""
+        __tracebackhide__ = True
+        try:
+            store = self.open(url, **options)
+        except InvalidURL as error:
+            return error
+        store.close()
+        if self.backend_class.known_options is None:
+            pytest.skip(f"unsupported: {self.backend_class.__name__} declares no known_options, and takes any option")
+        pytest.fail("an option that the backend does not know was taken")
+
+    def revision(self, document: Document) -> str:
+        """The document's revision; ends the check as unsupported where the backend has none."""
+        if document.rev is None and not self.backend_class.implements("get_revision_for_document"):
+            raise UnsupportedOperation(f"{self.backend_class.__name__} does not implement get_revision_for_document()")
+        assert isinstance(document.rev, str), f"a revision is a string, not {document.rev!r}"
+        assert document.rev
+        return document.rev
+
+
+def _reported(check: Callable[..., Any]) -> Callable[..., Any]:
+    """The check, reported as unsupported where it meets a method that the backend does not override."""
+
+    @functools.wraps(check)
+    def reported(self: StoreChecks, *args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
+        try:
+            check(self, *args, **kwargs)
+        except (UnsupportedOperation, BulkError) as error:
+            reason = lacking(error, self.backend_class)
+            if reason is None:
+                raise
+        else:
+            return
+        pytest.skip(f"unsupported: {reason}")
+
+    return reported
+
+
+def lacking(error: BaseException, backend: type[BaseDivanBackend]) -> str | None:
+    """What a backend lacks, if that is all that an error says; `None` if the backend does override what it names."""
+    if isinstance(error, BulkError):
+        reasons = [lacking(item, backend) for item in error.errors.values()]
+        return reasons[0] if reasons and None not in reasons else None
+    if not isinstance(error, UnsupportedOperation):
+        return None
+    named = _LACKS.search(str(error))
+    if named is None:
+        return None
+    method, argument = named.groups()
+    if not hasattr(BaseDivanBackend, method):
+        return None
+    has = backend.accepts(method, argument) if argument else backend.implements(method)
+    return None if has else str(error)
+
+
+def failing(call: Callable[[], Any]) -> BulkError:
+    """The `BulkError` that a bulk call raises; items that failed as unsupported end the check."""
+    __tracebackhide__ = True
+    with pytest.raises(BulkError) as caught:
+        call()
+    for error in caught.value.errors.values():
+        if isinstance(error, UnsupportedOperation):
+            raise error
+    return caught.value
+
+
+# The database
+
+
+def new_database_name() -> str:
+    """A name that every store takes for a database, and no other run uses."""
+    return f"divan_test_{uuid.uuid4().hex[:12]}"
+
+
+def can_iterate(store: Store) -> bool:
+    """Whether the documents of the database can be listed."""
+    return store.backend.implements("find") or store.backend.implements("iter_documents")
+
+
+def can_empty(store: Store) -> bool:
+    """Whether the database can be emptied, or what it holds can't be met again."""
+    if not can_iterate(store):
+        return not store.backend.accepts("create", "document_id")
+    return store.backend.implements("delete") or store.backend.implements("delete_many")
+
+
+def holds_documents(store: Store) -> bool:
+    """Whether the database holds a document, as far as the backend can tell."""
+    return can_iterate(store) and next(iter(store.ids()), None) is not None
+
+
+def empty(store: Store) -> None:
+    """Delete every document, as far as the backend can."""
+    if can_iterate(store) and can_empty(store):
+        store.delete_many(list(store.ids()))
+
+
+def refusal(store: Store) -> str:
+    """Why a database is not tested, and what to do."""
+    return (
+        f"{store.url} holds documents, and the conformance suite deletes every document that it finds: name an empty "
+        "database, or pass --divan-allow-data (allow_data = True in a class) to lose them"
+    )
+
+
+def _databases(request: pytest.FixtureRequest) -> _Databases:
+    node = request.node.getparent(pytest.Class)
+    assert node is not None, "a check is a method of a class"
+    if _DATABASES not in node.stash:
+        node.stash[_DATABASES] = _Databases()
+        node.addfinalizer(node.stash[_DATABASES].close)
+    databases: _Databases = node.stash[_DATABASES]
+    return databases
