@@ -111,6 +111,10 @@ class Bulk(StoreChecks):
         document = store.create({"n": 1})
         assert store.update_many({document.id: {"n": 2}}) == [{"n": 2}]
 
+    def test_update_many_with_no_changes_returns_the_document(self, store: Store) -> None:
+        document = store.create({"n": 1})
+        assert store.update_many({document.id: {}}) == [{"n": 1}]
+
     def test_update_many_takes_documents(self, store: Store) -> None:
         document = store.create({"n": 1})
         assert store.update_many([(document, {"n": 2})]) == [{"n": 2}]

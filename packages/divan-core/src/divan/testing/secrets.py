@@ -12,7 +12,7 @@ import pytest
 
 from divan import DivanError, Store
 from divan.testing.base import StoreChecks
-from divan.testing.network import at_port, closed_port, outcome, short_timeouts
+from divan.testing.network import at_port, closed_port, open_impatiently, outcome
 
 PASSWORDS: Final = {
     "plain": "Zq7vKx2pLw",
@@ -101,7 +101,7 @@ class Secrets(StoreChecks):
         url = at_port(fresh_url, closed_port(), userinfo=f"somebody:{quote(password, safe='')}")
 
         def use() -> None:
-            with self.open(url, **short_timeouts(self.backend_class)) as opened:
+            with open_impatiently(self, url) as opened:
                 opened.create({"a": 1})
 
         result = outcome(use, self.patience)

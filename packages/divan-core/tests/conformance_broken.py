@@ -1,0 +1,485 @@
+"""Backends that are wrong in one way each, under the suite; `test_conformance_suite.py` runs them and reads what came of it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+import divan
+from divan import Document, DocumentNotFound, Store, UnsupportedOperation
+from divan.backends.base import BaseDivanBackend, add
+from divan.backends.memory import MemoryBackend
+from divan.query import Query, finish
+from divan.testing import (
+    WHOLE_FLOATS,
+    Bulk,
+    Conformance,
+    Crud,
+    Errors,
+    GeneratedQueries,
+    GoodDocuments,
+    Ids,
+    Increments,
+    Indexes,
+    Life,
+    Network,
+    Numbers,
+    Privacy,
+    QueryMeaning,
+    RandomCalls,
+    Reading,
+    Removal,
+    Revisions,
+    Secrets,
+    StoreChecks,
+    Text,
+    Threads,
+    Update,
+)
+
+
+class Opened(StoreChecks):
+    """Opens the class's `backend` in place of a URL's."""
+
+    url = "memory://{name}"
+    backend: type[BaseDivanBackend]
+
+    def open(self, url: str, **options: Any) -> Store:
+        return divan.open(self.backend, database=url, **options)
+
+
+class TestLosesConcurrentFields(Opened, Threads):
+    class backend(MemoryBackend):
+        def update(self, document_id, data, remove=(), increment=(), rev=None):
+            fields = dict(self.get_document_for_id(document_id))
+            time.sleep(0.0002)  # lets other threads in between reading and writing
+            return self.replace(document_id, {**fields, **data}, rev=rev)
+
+
+class TestLosesIncrements(Opened, Threads):
+    class backend(MemoryBackend):
+        def update(self, document_id, data, remove=(), increment=(), rev=None):
+            fields = self.get_document_for_id(document_id)
+            time.sleep(0.0002)
+            sums = {name: fields.get(name, 0) + by for name, by in dict(increment).items()}
+            return super().update(document_id, {**data, **sums}, remove=remove, rev=rev)
+
+
+class TestWritesFieldByField(Opened, Threads):
+    class backend(MemoryBackend):
+        def update(self, document_id, data, remove=(), increment=(), rev=None):
+            for name, value in data.items():
+                written = super().update(document_id, {name: value}, rev=rev)
+                time.sleep(0.0002)
+            return written
+
+
+class TestTakesOneForTrue(Opened, QueryMeaning):
+    class backend(MemoryBackend):
+        def find(self, where: Query, sort=(), limit=None, skip=0, fields=None) -> Iterator[Document]:
+            for document in super().find(divan.query.parse(None), sort):
+                numbers = {name: int(value) if isinstance(value, bool) else value for name, value in document.items()}
+                if where.matches(numbers):
+                    yield document
+
+
+class TestNinForgetsMissing(Opened, GeneratedQueries):
+    class backend(MemoryBackend):
+        def find(self, where: Query, sort=(), limit=None, skip=0, fields=None) -> Iterator[Document]:
+            asked = [field for field, value in where.items() if isinstance(value, dict) and "$nin" in value]
+            for document in super().find(where, sort, limit, skip, fields):
+                if all(field.split(".")[0] in document for field in asked):
+                    yield document
+
+
+class TestForgetsTheRevisionCheck(Opened, Revisions):
+    class backend(MemoryBackend):
+        def update(self, document_id, data, remove=(), increment=(), rev=None):
+            return super().update(document_id, data, remove, dict(increment))
+
+
+class TestKeepsTheRevision(Opened, Revisions):
+    class backend(MemoryBackend):
+        def update(self, document_id, data, remove=(), increment=(), rev=None):
+            if not data and not remove and not increment and rev is None:
+                return self.get_document_for_id(document_id)
+            return super().update(document_id, data, remove, dict(increment), rev)
+
+
+class TestCountsRevisionsFromOne(Opened, Revisions):
+    class backend(MemoryBackend):
+        def _store(self, document_id, number, fields):
+            return super()._store(document_id, 1 if document_id not in self.db else number, fields)
+
+
+class TestDeletesWhateverTheRevision(Opened, RandomCalls):
+    class backend(MemoryBackend):
+        def delete(self, document_id, rev=None):
+            super().delete(document_id)
+
+
+class TestAliasesLists(Opened, Privacy):
+    class backend(MemoryBackend):
+        def get_document_for_id(self, document_id):
+            number, fields = self.db[document_id]
+            return Document(fields, document_id, str(number))
+
+
+class TestShowsThePassword(Opened, Secrets):
+    class backend(MemoryBackend):
+        def __repr__(self) -> str:
+            return f"<backend with {dict(self.options)}>"
+
+
+class TestLogsThePassword(Opened, Secrets):
+    class backend(MemoryBackend):
+        def connect(self, database, host, port):
+            logging.getLogger("broken").debug("connecting with %s", self.options.get("password"))
+            return super().connect(database, host, port)
+
+
+class TestIgnoresTheLimit(Opened, Reading):
+    class backend(MemoryBackend):
+        def find(self, where, sort=(), limit=None, skip=0, fields=None):
+            return super().find(where, sort, None, skip, fields)
+
+
+class TestIgnoresTheSkip(Opened, Reading):
+    class backend(MemoryBackend):
+        def find(self, where, sort=(), limit=None, skip=0, fields=None):
+            return super().find(where, sort, limit, 0, fields)
+
+
+class TestIgnoresTheSort(Opened, Reading):
+    class backend(MemoryBackend):
+        def find(self, where, sort=(), limit=None, skip=0, fields=None):
+            return super().find(where, (), limit, skip, fields)
+
+
+class TestLimitsBeforeItSorts(Opened, GeneratedQueries):
+    class backend(MemoryBackend):
+        def find(self, where, sort=(), limit=None, skip=0, fields=None):
+            return finish(super().find(where, (), limit, skip), get_id=self.get_id_for_document, sort=sort)
+
+
+class TestSortsByUTF16(Opened, Text):
+    class backend(MemoryBackend):
+        def find(self, where, sort=(), limit=None, skip=0, fields=None):
+            found = list(super().find(where, (), None, 0, fields))
+            return iter(sorted(found, key=lambda one: [str(one.get(key.field)).encode("utf-16-be") for key in sort]))
+
+
+class TestLosesNulls(Opened, Crud):
+    class backend(MemoryBackend):
+        def create(self, data, document_id=None):
+            return super().create({name: value for name, value in data.items() if value is not None}, document_id)
+
+
+class TestMakesWholeFloatsInts(Opened, Numbers):
+    class backend(MemoryBackend):
+        def _store(self, document_id, number, fields):
+            return super()._store(document_id, number, _without_whole_floats(fields))
+
+
+class TestMakesWholeFloatsIntsAndSaysSo(TestMakesWholeFloatsInts):
+    limits = {WHOLE_FLOATS}  # noqa: RUF012 - as an author writes it
+
+
+class TestMakesEmptyListsObjects(Opened, GoodDocuments):
+    class backend(MemoryBackend):
+        def create(self, data, document_id=None):
+            return super().create({name: value if value != [] else {} for name, value in data.items()}, document_id)
+
+
+class TestComposesText(Opened, Text):
+    class backend(MemoryBackend):
+        def create(self, data, document_id=None):
+            composed = {
+                name: unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+                for name, value in data.items()
+            }
+            return super().create(composed, document_id)
+
+
+class TestUpdateCreates(Opened, Update):
+    class backend(MemoryBackend):
+        def update(self, document_id, data, remove=(), increment=(), rev=None):
+            if document_id not in self.db:
+                return self.create(data, document_id)
+            return super().update(document_id, data, remove, dict(increment), rev)
+
+
+class TestUpdateMergesDeep(Opened, Update):
+    class backend(MemoryBackend):
+        def update(self, document_id, data, remove=(), increment=(), rev=None):
+            fields = self.get_document_for_id(document_id)
+            merged = {
+                name: {**fields[name], **value}
+                if isinstance(value, dict) and isinstance(fields.get(name), dict)
+                else value
+                for name, value in data.items()
+            }
+            return super().update(document_id, merged, remove, dict(increment), rev)
+
+
+class TestIncrementsBeforeItLooks(Opened, Increments):
+    class backend(MemoryBackend):
+        def update(self, document_id, data, remove=(), increment=(), rev=None):
+            document = super().update(document_id, data, remove, {}, rev)
+            for name, by in dict(increment).items():
+                document = super().update(document_id, {name: add(name, document.get(name, 0), by)})
+            return document
+
+
+class TestCreateOverwrites(Opened, Crud):
+    class backend(MemoryBackend):
+        def create(self, data, document_id=None):
+            if document_id in self.db:
+                return self.replace(document_id, data)
+            return super().create(data, document_id)
+
+
+class TestFoldsIds(Opened, Ids):
+    class backend(MemoryBackend):
+        def create(self, data, document_id=None):
+            return super().create(data, document_id.casefold() if document_id else None)
+
+
+class TestCountsEverything(Opened, Reading):
+    class backend(MemoryBackend):
+        def count(self, where):
+            return len(self.db)
+
+
+class TestFailsTheWholeBatch(Opened, Bulk):
+    class backend(MemoryBackend):
+        def create_many(self, items):
+            return [self.create(data, document_id) for document_id, data in items]
+
+
+class TestMergesUpdatesOfOneDocument(Opened, Bulk):
+    class backend(MemoryBackend):
+        def update_many(self, changes):
+            last = {change.document_id: change for change in changes}
+            done = dict(zip(last, super().update_many(list(last.values())), strict=True))
+            return [done[change.document_id] for change in changes]
+
+
+class TestDeletesManyWithoutLooking(Opened, Bulk):
+    class backend(MemoryBackend):
+        def delete_many(self, document_ids):
+            for document_id in document_ids:
+                self.db.pop(document_id, None)
+            return [None] * len(document_ids)
+
+
+class TestRaisesItsClientsError(Opened, Crud):
+    class backend(MemoryBackend):
+        def get_document_for_id(self, document_id):
+            number, fields = self.db[document_id]
+            return Document(dict(fields), document_id, str(number))
+
+
+class TestShowsMetadata(Opened, Crud):
+    class backend(MemoryBackend):
+        def get_document_for_id(self, document_id):
+            document = super().get_document_for_id(document_id)
+            document["_id"] = document_id
+            return document
+
+
+class TestOverridesWhatItCanNotDo(Opened, Reading):
+    class backend(MemoryBackend):
+        def find(self, where, sort=(), limit=None, skip=0, fields=None):
+            raise UnsupportedOperation(f"{type(self).__name__} does not implement find()")
+
+        def iter_documents(self):
+            return iter(())
+
+
+class TestTakesAnyOption(Opened, Errors):
+    class backend(MemoryBackend):
+        def __init__(self, database, host=None, port=None, **options: Any) -> None:
+            super().__init__(database, host, port, **options)
+
+        class known_options(dict):  # takes every name
+            def __contains__(self, name: object) -> bool:
+                return True
+
+            def __getitem__(self, name):
+                return str
+
+        known_options = known_options()
+
+
+class Connected(Opened):
+    """A backend that speaks to a server at first, so that it can be sent to another port."""
+
+    url = "broken://127.0.0.1:1/{name}"
+
+    def open(self, url: str, **options: Any) -> Store:
+        authority = url.split("/")[2]
+        host, port = authority.rpartition("@")[2].split(":")
+        return divan.open(self.backend, database=url, host=host, port=int(port), **options)
+
+
+class TestWaitsForEver(Connected, Network):
+    patience = 0.3
+
+    class backend(MemoryBackend):
+        default_port = 1
+
+        def connect(self, database, host, port):
+            if port != 1:
+                socket.create_connection((host, port)).recv(1)
+            return super().connect(database, "", 0)
+
+
+class TestRaisesItsSocketsErrors(Connected, Network):
+    class backend(MemoryBackend):
+        default_port = 1
+
+        def connect(self, database, host, port):
+            if port != 1:
+                with socket.create_connection((host, port), timeout=0.1) as connection:
+                    connection.recv(1)
+                raise TimeoutError
+            return super().connect(database, "", 0)
+
+
+# Right, as far as they go: each lacks something, and nothing may fail.
+
+
+class Partly(
+    Opened, Crud, Privacy, Update, Removal, Increments, Revisions, Reading, Indexes, Bulk, Life, Errors, Threads
+):
+    threads = 4
+    rounds = 2
+
+
+class TestWithoutGet(Partly, RandomCalls):
+    sequences = 20
+
+    class backend(MemoryBackend):
+        get_document_for_id = BaseDivanBackend.get_document_for_id
+
+
+class TestWithoutDelete(Partly, RandomCalls):
+    sequences = 20
+
+    class backend(MemoryBackend):
+        delete = BaseDivanBackend.delete
+
+
+class TestWithoutReplace(Partly, RandomCalls):
+    sequences = 20
+
+    class backend(MemoryBackend):
+        replace = BaseDivanBackend.replace
+
+
+class TestWithoutRevisions(Partly, RandomCalls):
+    sequences = 20
+
+    class backend(MemoryBackend):
+        get_revision_for_document = BaseDivanBackend.get_revision_for_document
+
+        def update(self, document_id, data, remove=(), increment=()):
+            return _without_revision(super().update(document_id, data, remove, dict(increment)))
+
+        def replace(self, document_id, data, upsert=False):
+            return _without_revision(super().replace(document_id, data, upsert=upsert))
+
+        def delete(self, document_id):
+            super().delete(document_id)
+
+        def create(self, data, document_id=None):
+            return _without_revision(super().create(data, document_id))
+
+        def get_document_for_id(self, document_id):
+            return _without_revision(super().get_document_for_id(document_id))
+
+        def find(self, where, sort=(), limit=None, skip=0, fields=None):
+            return map(_without_revision, super().find(where, sort, limit, skip, fields))
+
+
+class TestWithoutFind(Partly, RandomCalls):
+    sequences = 20
+
+    class backend(MemoryBackend):
+        find = BaseDivanBackend.find
+
+
+class TestWithIterationForFind(Partly, RandomCalls):
+    sequences = 20
+
+    class backend(MemoryBackend):
+        find = BaseDivanBackend.find
+
+        def iter_documents(self):
+            return MemoryBackend.find(self, divan.query.parse(None))
+
+
+class TestWithoutArgumentsAndPing(Partly, RandomCalls):
+    sequences = 20
+
+    class backend(MemoryBackend):
+        ping = BaseDivanBackend.ping
+
+        def create(self, data):
+            return super().create(data)
+
+        def update(self, document_id, data):
+            return super().update(document_id, data)
+
+        def replace(self, document_id, data):
+            return super().replace(document_id, data)
+
+        def delete(self, document_id):
+            return super().delete(document_id)
+
+        def find(self, where):
+            return super().find(where)
+
+
+class TestFiveMethods(Opened, Conformance):
+    class backend(BaseDivanBackend):
+        default_host = ""
+        default_port = 0
+        exclude_keys = ("_id",)
+
+        def connect(self, database, host, port):
+            return {}
+
+        def create(self, data):
+            self.db[f"document {len(self.db)}"] = data
+            return {"_id": f"document {len(self.db) - 1}", **data}
+
+        def update(self, document_id, data):
+            if document_id not in self.db:
+                raise DocumentNotFound(document_id)
+            self.db[document_id] = {**self.db[document_id], **data}
+            return {"_id": document_id, **self.db[document_id]}
+
+        def get_id_for_document(self, document):
+            return document["_id"]
+
+        def get_document_attr(self, document, field):
+            return document[field]
+
+
+def _without_revision(document: Document) -> Document:
+    document.rev = None
+    return document
+
+
+def _without_whole_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_whole_floats(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_whole_floats(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
