@@ -1,0 +1,197 @@
+"""Batches: one round trip for many documents, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from typing import Any
+
+from bson import ObjectId
+from divan.backends.base import Change
+from divan.documents import Document
+from divan.errors import DivanError, DocumentExists, DocumentNotFound
+from divan.ids import new_id
+from pymongo import UpdateOne
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError
+
+from divan_mongo.documents import build_document, make_document, new_revision, object_id, update_command
+from divan_mongo.errors import NOT_INCREMENTABLE, translate, translate_code
+
+_Documents = Collection[dict[str, Any]]
+
+
+def create_many(
+    collection: _Documents, items: Sequence[tuple[str | None, dict[str, Any]]], where: str
+) -> list[Document | DivanError]:
+    """Insert documents; see `BaseDivanBackend.create_many`."""
+    results: list[Document | DivanError] = []
+    positions: list[int] = []
+    raws: list[dict[str, Any]] = []
+    taken = _taken(collection, [document_id for document_id, _ in items if document_id])
+    for position, (given, data) in enumerate(items):
+        document_id = given or new_id()
+        if document_id in taken:
+            results.append(DocumentExists(document_id))
+            continue
+        revision = new_revision()
+        results.append(build_document(data, document_id, str(revision)))
+        positions.append(position)
+        raws.append({"_id": document_id, "_rev": revision, **data})
+    if raws:
+        for index, error in _insert(collection, raws, where).items():
+            results[positions[index]] = error
+    return results
+
+
+def _taken(collection: _Documents, ids: Iterable[str]) -> set[str]:
+    """Which of the ids are texts of ObjectIds that are there."""
+    others = [other for other in map(object_id, ids) if other is not None]
+    return {str(raw["_id"]) for raw in collection.find({"_id": {"$in": others}}, {"_id": 1})} if others else set()
+
+
+def _insert(collection: _Documents, raws: list[dict[str, Any]], where: str) -> dict[int, DivanError]:
+    """Insert documents, and return the error of each that failed."""
+    try:
+        collection.insert_many(raws, ordered=False)
+    except BulkWriteError as error:
+        return {
+            failed["index"]: translate_code(failed["code"], failed, where, raws[failed["index"]]["_id"])
+            for failed in _write_errors(error)
+        }
+    except DocumentTooLarge:
+        # The client stopped at one of them, having sent some: each on its own, then.
+        attempts = [_insert_again(collection, raw, where) for raw in raws]
+        return {index: error for index, error in enumerate(attempts) if error is not None}
+    return {}
+
+
+def _insert_again(collection: _Documents, raw: dict[str, Any], where: str) -> DivanError | None:
+    """Insert a document unless it is there already, as this very document."""
+    try:
+        collection.insert_one(raw)
+    except DuplicateKeyError as error:
+        same = {"_id": raw["_id"], "_rev": raw["_rev"]}
+        return None if collection.find_one(same, {"_id": 1}) else translate(error, where, raw["_id"])
+    except DocumentTooLarge as error:
+        return translate(error, where, raw["_id"])
+    return None
+
+
+def get_many(collection: _Documents, ids: Sequence[str]) -> list[Document | None]:
+    """Fetch documents; see `BaseDivanBackend.get_many`."""
+    found = _fetch(collection, ids)
+    results: list[Document | None] = []
+    given: set[str] = set()
+    for document_id in ids:
+        document = found.get(document_id)
+        results.append(deepcopy(document) if document_id in given else document)
+        given.add(document_id)
+    return results
+
+
+def _fetch(collection: _Documents, ids: Iterable[str]) -> dict[str, Document]:
+    """The documents that are there, by id; a string goes before an ObjectId of the same text."""
+    found: dict[str, Document] = {}
+    for raw in collection.find({"_id": {"$in": _keys(ids)}}).to_list():
+        is_text = isinstance(raw["_id"], str)
+        document = make_document(raw)
+        if is_text or document.id not in found:
+            found[document.id] = document
+    return found
+
+
+def _keys(ids: Iterable[str]) -> list[str | ObjectId]:
+    texts = list(dict.fromkeys(ids))
+    return [*texts, *(other for other in map(object_id, texts) if other is not None)]
+
+
+def update_many(
+    collection: _Documents, changes: Sequence[Change], update: Callable[..., Document], where: str
+) -> list[Document | DivanError]:
+    """Update documents; see `BaseDivanBackend.update_many`.
+
+    Args:
+        collection: Where they are.
+        changes: What to change.
+        update: Updates a single document, for what a bulk command can't do.
+        where: How messages call the collection.
+    """
+    results: dict[int, Document | DivanError] = {}
+    waiting = list(enumerate(changes))
+    while waiting:
+        # The second change of one document waits for the next round, so that the first answers with its own outcome.
+        batch: dict[str, tuple[int, Change]] = {}
+        later = []
+        for position, change in waiting:
+            if change.document_id in batch:
+                later.append((position, change))
+            else:
+                batch[change.document_id] = (position, change)
+        results.update(_update(collection, list(batch.values()), update, where))
+        waiting = later
+    return [results[position] for position in range(len(changes))]
+
+
+def _update(
+    collection: _Documents, batch: list[tuple[int, Change]], update: Callable[..., Document], where: str
+) -> dict[int, Document | DivanError]:
+    results: dict[int, Document | DivanError] = {}
+    singles: list[tuple[int, Change]] = []
+    sent: list[tuple[int, Change]] = []
+    commands: list[UpdateOne] = []
+    for position, change in batch:
+        command = update_command(change.data, change.remove, change.increment)
+        if command is None or object_id(change.document_id):
+            singles.append((position, change))
+        else:
+            sent.append((position, change))
+            commands.append(UpdateOne({"_id": change.document_id}, command))
+    try:
+        if commands:
+            collection.bulk_write(commands, ordered=False)
+    except BulkWriteError as error:
+        for failed in _write_errors(error):
+            position, change = sent[failed["index"]]
+            if failed["code"] in NOT_INCREMENTABLE:
+                singles.append((position, change))
+            else:
+                results[position] = translate_code(failed["code"], failed, where, change.document_id)
+    except DocumentTooLarge:
+        singles += sent
+    for position, change in singles:
+        try:
+            results[position] = update(change.document_id, change.data, change.remove, change.increment)
+        except DivanError as failure:
+            results[position] = failure
+    rest = [(position, change.document_id) for position, change in sent if position not in results]
+    found = _fetch(collection, [document_id for _, document_id in rest]) if rest else {}
+    for position, document_id in rest:
+        # MongoDB counts the documents that an unordered batch found, and does not say which: those that are there.
+        results[position] = found.get(document_id) or DocumentNotFound(document_id)
+    return results
+
+
+def delete_many(collection: _Documents, ids: Sequence[str]) -> list[DivanError | None]:
+    """Delete documents; see `BaseDivanBackend.delete_many`.
+
+    Two round trips: MongoDB counts what it deleted, and does not say which ones were there.
+    """
+    present: dict[str, str | ObjectId] = {}
+    for raw in collection.find({"_id": {"$in": _keys(ids)}}, {"_id": 1}).to_list():
+        key = raw["_id"]
+        if isinstance(key, str) or str(key) not in present:
+            present[str(key)] = key
+    if present:
+        collection.delete_many({"_id": {"$in": list(present.values())}})
+    return [
+        None if present.pop(document_id, None) is not None else DocumentNotFound(document_id) for document_id in ids
+    ]
+
+
+def _write_errors(error: BulkWriteError) -> list[dict[str, Any]]:
+    """The items that failed; an error that concerns the whole batch is raised."""
+    failed: list[dict[str, Any]] = error.details["writeErrors"]
+    if not failed:
+        raise error
+    return failed

@@ -1,0 +1,119 @@
+"""Between MongoDB's documents and the Store's: ids, revisions, and the command of an update."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from bson import ObjectId
+from bson.errors import InvalidId
+from divan.documents import Document
+
+from divan_mongo.values import readable
+
+# A float of this size or more can carry a sum beyond the finite ones; MongoDB would store infinity.
+_GREAT_FLOAT: Final = 2.0**969
+_BY_ID: Final = [("_id", 1)]
+_SIMPLE: Final = frozenset({str, int, float, bool, type(None)})
+_new: Final = Document.__new__
+_fill: Final = dict.update
+
+
+def object_id(document_id: str) -> ObjectId | None:
+    """The ObjectId whose text this is, or `None`."""
+    if len(document_id) != 24:
+        return None
+    try:
+        found = ObjectId(document_id)
+    except InvalidId:
+        return None
+    return found if str(found) == document_id else None
+
+
+def by_id(document_id: str) -> tuple[dict[str, Any], list[tuple[str, int]] | None]:
+    """A filter for the document with this id, and a sort that decides between two.
+
+    MongoDB puts strings before ObjectIds: of two documents whose ids have the same text, the string's is meant.
+    """
+    other = object_id(document_id)
+    if other is None:
+        return {"_id": document_id}, None
+    return {"_id": {"$in": [document_id, other]}}, _BY_ID
+
+
+def make_document(raw: dict[str, Any]) -> Document:
+    """The Store's form of a document that MongoDB sent, which is used up."""
+    key = raw.pop("_id", None)
+    revision = raw.pop("_rev", None)
+    for name, value in raw.items():
+        if value.__class__ not in _SIMPLE:
+            raw[name] = readable(value)
+    return build_document(
+        raw,
+        key if key.__class__ is str else str(key),
+        str(revision) if isinstance(revision, int) else _foreign_revision(revision),
+    )
+
+
+def build_document(fields: dict[str, Any], document_id: str, revision: str) -> Document:
+    """A `Document`, not by its constructor, which would take about as long as decoding the document does.
+
+    Args:
+        fields: Field name → value; copied.
+        document_id: The id.
+        revision: The revision.
+    """
+    document = _new(Document)
+    _fill(document, fields)
+    document.id = document_id
+    document.rev = revision
+    document.native = None
+    return document
+
+
+def new_revision() -> int:
+    """Where a document's revisions begin: at random, so that one made anew under its id repeats none of them."""
+    return random.getrandbits(52) + 1
+
+
+def _foreign_revision(value: Any) -> str:
+    """The revision of a document that another program wrote."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "0" if value is None else str(value)
+
+
+def revision_filter(revision: str) -> Any:
+    """What ``_rev`` must be for a document to have this revision."""
+    if revision == "0":
+        return {"$in": [None, 0]}  # None is MongoDB's word for a field that is missing, too
+    if not revision.isascii():
+        return {"$in": []}
+    if revision.isdecimal() and len(revision) < 19:
+        return int(revision)
+    try:
+        return {"$in": [revision, float(revision)]}
+    except ValueError:
+        return revision
+
+
+def update_command(
+    data: Mapping[str, Any], remove: Sequence[str], increment: Mapping[str, int | float]
+) -> dict[str, Any] | None:
+    """The update operators for a change; `None` if MongoDB would not add as Divan does."""
+    command: dict[str, Any] = {}
+    if data:
+        command["$set"] = data
+    if remove:
+        command["$unset"] = dict.fromkeys(remove, "")
+    if increment:
+        if any(isinstance(by, float) and abs(by) >= _GREAT_FLOAT for by in increment.values()):
+            return None
+        command["$inc"] = {**increment, "_rev": 1}
+    else:
+        command["$inc"] = _NEXT
+    return command
+
+
+_NEXT: Final = {"_rev": 1}

@@ -1,0 +1,138 @@
+"""Every error of pymongo and bson as the Divan error that fits."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from bson.errors import BSONError, InvalidBSON
+from divan.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    DivanError,
+    DocumentExists,
+    InvalidDocument,
+    InvalidURL,
+    OperationTimeout,
+    StoreClosed,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+)
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    InvalidName,
+    InvalidOperation,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
+CLIENT_ERRORS: Final = (PyMongoError, BSONError, OverflowError)
+"""Whatever the client raises of its own."""
+
+DUPLICATE_KEY: Final = 11000
+NOT_INCREMENTABLE: Final = (2, 14)
+"""The codes of a ``$inc`` on what is no number, or to a sum beyond 64 bits."""
+
+INDEX_CONFLICTS: Final = (85, 86)
+
+_AUTHENTICATION: Final = {11, 13, 18, 8000}
+_TIMEOUTS: Final = {24, 50, 64, 89, 202, 262}
+_UNREACHABLE: Final = {6, 7, 91, 189, 9001, 10058, 11600, 11602, 13436}
+_READ_ONLY: Final = {10107, 13435}
+_FULL: Final = {14031}
+_UNFIT_DOCUMENT: Final = {121, 171, 10334, 17280, 17419, 17420, 17421}
+_TOO_LARGE: Final = "the document is larger than the 16 MiB that MongoDB takes; split it"
+_APPENDED: Final = re.compile(
+    r" \(configured timeouts:[^)]*\)|, Timeout: .*|, Topology Description: .*|, full error: .*", re.DOTALL
+)
+
+
+def translate(error: Exception, where: str, document_id: str = "") -> DivanError:
+    """The Divan error for one of the client's.
+
+    Args:
+        error: One of `CLIENT_ERRORS`.
+        where: How messages call the collection: host, database and collection, without credentials.
+        document_id: The id that was written, if it was one.
+    """
+    if isinstance(error, BSONError):
+        if isinstance(error, DocumentTooLarge):
+            return InvalidDocument(_TOO_LARGE)
+        if isinstance(error, InvalidBSON):
+            return StoreError(f"{where} sent a document that can't be read: {error}")
+        return InvalidDocument(f"the document can't be written as BSON: {error}")
+    if isinstance(error, OverflowError):
+        return InvalidDocument("an integer does not fit into 64 bits")
+    if isinstance(error, InvalidOperation):
+        return StoreClosed(f"the connection to {where} is closed")
+    if isinstance(error, ConfigurationError | InvalidURI | InvalidName):
+        return InvalidURL(f"{where}: {error}")
+    if isinstance(error, ServerSelectionTimeoutError):
+        return _no_server(error, where)
+    if isinstance(error, PyMongoError) and error.timeout:
+        return OperationTimeout(f"{where} did not answer in time; a write may or may not have happened")
+    if isinstance(error, OperationFailure):
+        return translate_code(error.code, error.details or {}, where, document_id)
+    if isinstance(error, ConnectionFailure):
+        return ConnectionFailed(f"the connection to {where} failed: {_reason(error)}")
+    return StoreError(f"{where}: {_reason(error)}")
+
+
+def translate_code(code: int | None, details: Any, where: str, document_id: str = "") -> DivanError:
+    """The Divan error for an error that the server answered.
+
+    Args:
+        code: MongoDB's error code.
+        details: The server's answer, or one entry of a bulk answer's ``writeErrors``.
+        where: As in `translate`.
+        document_id: As in `translate`.
+    """
+    message = str(details.get("errmsg", "no reason given"))
+    if code == DUPLICATE_KEY or code == 11001:
+        if is_taken_id(details):
+            return DocumentExists(document_id)
+        keys = list(details["keyPattern"])
+        return InvalidDocument(f"a unique index on {', '.join(keys)} in {where} holds these values already")
+    if code in _AUTHENTICATION:
+        return AuthenticationFailed(
+            f"{where} refused: {message}; check user and password, the account's roles, and the option authSource"
+        )
+    if code in _TIMEOUTS:
+        return OperationTimeout(f"{where} did not answer in time: {message}")
+    if code in _UNREACHABLE:
+        return ConnectionFailed(f"{where} is not ready: {message}")
+    if code in _READ_ONLY:
+        return StoreReadOnly(f"{where} is no primary and takes no writes: {message}")
+    if code in _FULL:
+        return StoreFull(f"{where} has no room left: {message}")
+    if code in (10334, 17419, 17420):
+        return InvalidDocument(_TOO_LARGE)
+    if code in _UNFIT_DOCUMENT:
+        return InvalidDocument(f"{where} refused the document: {message}")
+    if code == 73:
+        return InvalidURL(f"{where} is no name for a collection: {message}")
+    return StoreError(f"{where} refused the operation: {message} (code {code})")
+
+
+def is_taken_id(details: Any) -> bool:
+    """Whether a duplicate key is a document's id, and not the key of some other unique index."""
+    return list((details or {}).get("keyPattern", ["_id"])) == ["_id"]
+
+
+def _no_server(error: ServerSelectionTimeoutError, where: str) -> DivanError:
+    """Tell a server that is not there from one that is there and does not answer."""
+    reason = _reason(error)
+    silent = "timed out" in reason or "No servers found yet" in reason
+    if silent and "refused" not in reason:
+        return OperationTimeout(f"{where} did not answer in time: {reason}")
+    return ConnectionFailed(f"{where} can't be reached: {reason}; is MongoDB running there?")
+
+
+def _reason(error: Exception) -> str:
+    """The message without what pymongo appends to it: its timeouts, and the topology at length."""
+    return _APPENDED.sub("", str(error)).replace("\n", " ").strip()
