@@ -1,0 +1,1 @@
+"""What Divan costs over the raw clients: see README.md beside this file."""

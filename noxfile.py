@@ -1,0 +1,193 @@
+"""Every task of the repository, one session each: ``nox --list`` names them, ``nox -s NAME`` sets all up and runs one.
+
+Each task loops over the folders of ``packages/`` that hold a ``pyproject.toml``; a package joins by being there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "typecheck", "build", "tests"]
+
+ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+PACKAGES = {folder.parent: _load(folder.parent) for folder in sorted(ROOT.glob("packages/*/pyproject.toml"))}
+"""Each package's folder → its `pyproject.toml`."""
+
+
+def _find_pyenv_pythons() -> None:
+    """Put pyenv's interpreters on PATH where they are not: its shims only run the versions that are active."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for python in PYTHONS:
+        program = f"python{python}"
+        if (
+            shutil.which(program)
+            and subprocess.run([program, "-c", ""], capture_output=True, check=False).returncode == 0
+        ):
+            continue
+        found = [folder / "bin" for folder in versions.glob(f"{python}.*") if (folder / "bin" / program).exists()]
+        if found:
+            newest = max(found, key=lambda folder: [int(part) for part in re.findall(r"\d+", folder.parent.name)])
+            os.environ["PATH"] = os.pathsep.join([str(newest), os.environ["PATH"]])
+
+
+_find_pyenv_pythons()
+
+
+def _group(name: str) -> list[str]:
+    """The requirements of a dependency group: the root's, and those of every package that has one of this name."""
+    requirements = list(nox.project.dependency_groups(_load(ROOT), name))
+    for project in PACKAGES.values():
+        if name in project.get("dependency-groups", {}):
+            requirements += nox.project.dependency_groups(project, name)
+    return requirements
+
+
+def _wheels(only: Collection[str] | None = None) -> list[str]:
+    """Each package's built wheel as a requirement, with those of its extras that are in `only`, or with all."""
+    requirements = []
+    for project in PACKAGES.values():
+        name = project["project"]["name"]
+        wheel = next(DIST.glob(f"{name.replace('-', '_')}-*.whl"))
+        extras = [
+            extra for extra in project["project"].get("optional-dependencies", {}) if only is None or extra in only
+        ]
+        requirements.append(
+            f"{name}[{','.join(extras)}] @ {wheel.as_uri()}" if extras else f"{name} @ {wheel.as_uri()}"
+        )
+    return requirements
+
+
+def _install_wheels(session: nox.Session, *requirements: str, only: Collection[str] | None = None) -> None:
+    """Install the built wheels with those extras that are in `only`, or with all, and what else is asked for.
+
+    A reused environment may hold an older build under the same version, which an installer would keep: so the wheels go
+    in first, by force and alone, and their dependencies after them.
+    """
+    session.install("--quiet", "--no-deps", "--force-reinstall", *_wheels(only=()))
+    session.install("--quiet", *_wheels(only), *requirements)
+
+
+def _install_editable(session: nox.Session, *requirements: str) -> None:
+    """Install the packages from their folders, with all extras, and what else is asked for."""
+    arguments = []
+    for folder, project in PACKAGES.items():
+        extras = ",".join(project["project"].get("optional-dependencies", {}))
+        arguments += ["--editable", f"{folder}[{extras}]" if extras else str(folder)]
+    session.install("--quiet", *arguments, *requirements)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every package's wheel and source distribution into dist/."""
+    backends = {backend for project in PACKAGES.values() for backend in project["build-system"]["requires"]}
+    session.install("--quiet", *_group("build"), *sorted(backends))
+    shutil.rmtree(DIST, ignore_errors=True)
+    for folder in PACKAGES:
+        # The build backends are in this environment already: one environment in place of two a package.
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", str(DIST), str(folder), silent=True)
+    session.log("built " + ", ".join(sorted(path.name for path in DIST.iterdir())))
+
+
+@nox.session(python=PYTHONS, requires=["wheels"])
+def tests(session: nox.Session) -> None:
+    """Run all tests against the built wheels; what follows ``--`` goes to pytest."""
+    _install_wheels(session, *_group("tests"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(requires=["wheels"])
+def coverage(session: nox.Session) -> None:
+    """Run all tests on this Python and report which lines and branches they reach."""
+    _install_wheels(session, *_group("tests"))
+    modules = sorted(path.parent.name for folder in PACKAGES for path in folder.glob("src/*/__init__.py"))
+    sources = [f"--cov={module}" for module in modules]
+    session.run("pytest", *sources, "--cov-branch", "--cov-report=term-missing:skip-covered", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format and style; ``-- --fix`` repairs what can be repaired."""
+    session.install("--quiet", *_group("lint"))
+    if "--fix" in session.posargs:
+        session.run("ruff", "check", "--fix", ".")
+        session.run("ruff", "format", ".")
+    else:
+        session.run("ruff", "format", "--check", ".")
+        session.run("ruff", "check", ".")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Check the types of the packages, the tasks, the benchmarks and the typing examples, strictly."""
+    # Editable, so that mypy reads the sources and reports their paths.
+    _install_editable(session, *_group("typecheck"))
+    sources = [str(path.relative_to(ROOT)) for folder in PACKAGES for path in folder.glob("src/*")]
+    others = [path for path in ("noxfile.py", "benchmarks", "demo", "tests/typing_examples.py") if Path(path).exists()]
+    session.run("mypy", *sources, *others, *session.posargs)
+
+
+@nox.session(requires=["wheels"])
+def build(session: nox.Session) -> None:
+    """Build all packages, install the wheels alone into a fresh environment, and let them discover each other."""
+    fresh = Path(session.create_tmp()) / "fresh"
+    shutil.rmtree(fresh, ignore_errors=True)
+    session.run("python", "-m", "venv", str(fresh), silent=True)
+    scripts = fresh / ("Scripts" if os.name == "nt" else "bin")
+    if session.venv_backend == "uv":
+        installer = ["uv", "pip", "install", "--python", str(scripts / "python")]
+    else:
+        installer = [str(scripts / "python"), "-m", "pip", "install"]
+    session.run(*installer, "--quiet", *_wheels(only=("cli",)), external=True)
+    session.run(str(scripts / "divan"), "backends", "--check", external=True)
+
+
+@nox.session(requires=["wheels"])
+def conformance(session: nox.Session) -> None:
+    """Run the conformance suite against any server: ``nox -s conformance -- --url couchdb://localhost/test``."""
+    _install_wheels(session, *_group("tests"))
+    arguments = list(session.posargs)
+    if "--url" in arguments[:-1]:
+        position = arguments.index("--url")
+        url = arguments.pop(position + 1)
+        arguments.pop(position)
+    else:
+        session.error("name a store to test: nox -s conformance -- --url sqlite:///conformance.db")
+    session.run("divan", "conformance", url, *arguments)
+
+
+@nox.session(requires=["wheels"])
+def bench(session: nox.Session) -> None:
+    """Measure Divan against the raw clients; ``-- --quick``, ``-- --list`` and row names are taken."""
+    _install_wheels(session, *_group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(requires=["wheels"])
+def demo(session: nox.Session) -> None:
+    """Load 1,461 days of weather into a store and ask it a few questions."""
+    _install_wheels(session, only=("cli",))
+    # Only the data file is wanted, and not the data frames that the package also depends on.
+    session.install("--quiet", "--no-deps", "vega_datasets")
+    session.run("python", "demo/seattle.py", *session.posargs)
