@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -67,6 +69,7 @@ class Process:
         self.pid = self._popen.pid
         with _lock:
             _running.append(self)
+        _stop_on_sigterm()
         self._wait()
 
     @property
@@ -160,6 +163,13 @@ def temporary_folder(name: str) -> Path:
 def remove_folder(folder: Path) -> None:
     """Remove a folder that `temporary_folder` made."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop_on_sigterm() -> None:
+    """Have a run that is asked to end do so in order: unless somebody handles SIGTERM, it ends a process on the spot."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 @atexit.register

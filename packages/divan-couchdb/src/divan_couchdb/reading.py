@@ -13,7 +13,7 @@ from divan.errors import StoreError
 from divan_couchdb.client import Client, encode
 from divan_couchdb.mango import is_served
 
-_FIRST_PAGE: Final = 100
+_FIRST_PAGE: Final = 500
 _PAGE: Final = 2000
 _DESIGN: Final = "_design/"
 _INDEXES_SECONDS: Final = 60.0

@@ -274,4 +274,4 @@ try:
 except ImportError:
     pass
 else:
-    _pack = pack_command  # the same, in a third of the time
+    _pack = pack_command  # type: ignore[assignment, unused-ignore]  # the same, in a third of the time
