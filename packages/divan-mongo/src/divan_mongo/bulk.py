@@ -168,7 +168,8 @@ def _update(
     found = _fetch(collection, [document_id for _, document_id in rest]) if rest else {}
     for position, document_id in rest:
         # MongoDB counts the documents that an unordered batch found, and does not say which: those that are there.
-        results[position] = found.get(document_id) or DocumentNotFound(document_id)
+        document = found.get(document_id)
+        results[position] = DocumentNotFound(document_id) if document is None else document
     return results
 
 

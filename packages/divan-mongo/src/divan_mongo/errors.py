@@ -68,7 +68,7 @@ def translate(error: Exception, where: str, document_id: str = "") -> DivanError
         return InvalidDocument(f"the document can't be written as BSON: {error}")
     if isinstance(error, OverflowError):
         return InvalidDocument("an integer does not fit into 64 bits")
-    if isinstance(error, InvalidOperation):
+    if isinstance(error, InvalidOperation) or type(error).__name__ == "_PoolClosedError":
         return StoreClosed(f"the connection to {where} is closed")
     if isinstance(error, ConfigurationError | InvalidURI | InvalidName):
         return InvalidURL(f"{where}: {error}")
