@@ -26,6 +26,8 @@ nox.options.sessions = ["lint", "typecheck", "build", "tests"]
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 PYTHONS = ["3.11", "3.12", "3.13"]
+# Each worker starts the servers that its tests ask for; a class or module, whose tests share them, stays on one.
+PARALLEL = ["-n", "auto", "--maxprocesses=4", "--dist=loadscope"]
 
 
 def _load(folder: Path) -> dict[str, Any]:
@@ -112,9 +114,9 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, requires=["wheels"])
 def tests(session: nox.Session) -> None:
-    """Run all tests against the built wheels; what follows ``--`` goes to pytest."""
+    """Run all tests against the built wheels, on several cores; what follows ``--`` goes to pytest in place of that."""
     _install_wheels(session, *_group("tests"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or PARALLEL))
 
 
 @nox.session(requires=["wheels"])
@@ -146,6 +148,7 @@ def typecheck(session: nox.Session) -> None:
     sources = [str(path.relative_to(ROOT)) for folder in PACKAGES for path in folder.glob("src/*")]
     others = [path for path in ("noxfile.py", "benchmarks", "demo", "tests/typing_examples.py") if Path(path).exists()]
     session.run("mypy", *sources, *others, *session.posargs)
+    session.run("pyright", "tests/typing_examples.py")
 
 
 @nox.session(requires=["wheels"])
@@ -175,6 +178,15 @@ def conformance(session: nox.Session) -> None:
     else:
         session.error("name a store to test: nox -s conformance -- --url sqlite:///conformance.db")
     session.run("divan", "conformance", url, *arguments)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into build/site; a warning is an error, ``-- serve`` shows it while you write."""
+    _install_editable(session, *_group("docs"))
+    # mkdocs-material would announce its successor at each run.
+    environment = {"NO_MKDOCS_2_WARNING": "1"}
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]), env=environment)
 
 
 @nox.session(requires=["wheels"])

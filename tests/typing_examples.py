@@ -1,5 +1,7 @@
 """The public API as programs use it, for the type checkers: mypy and pyright read this file, nothing runs it."""
 
+# pyright: strict
+
 from __future__ import annotations
 
 import dataclasses

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from divan.backends import _sqlite_sql
+from divan.backends._sqlite_sql import Numbers
 from divan.backends.sqlite import SQLiteBackend
 from divan.documents import Document
 from divan.errors import InvalidQuery, StoreClosed
-from divan.query import finish, parse, parse_sort, project
+from divan.query import Query, finish, parse, parse_sort, project
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,9 @@ NUMBERS: list[int | float] = [
     0, -0.0, 1, 1.0, -1, 0.1, math.nextafter(0.1, 1), math.nextafter(0.1, 0), 0.1 + 0.2, 1e308, -1e308, 5e-324, 2**53,
     2**53 + 1, float(2**53), 2**63 - 1, -(2**63), float(2**63), 9007199254740993.0, 123456789.123456789,
 ]  # fmt: skip
+
+ABLE = _sqlite_sql.abilities()
+EXACTNESS = [Numbers.NEAR, Numbers.ORDINARY, Numbers.ALL].index
 
 scalars = st.one_of(
     st.none(),
@@ -124,6 +128,7 @@ def shown(found: Any) -> list[str]:
     sort=st.lists(st.sampled_from(SORTS), max_size=3),
     limit=st.one_of(st.none(), st.integers(0, 5), st.just(2**61)),
     skip=st.one_of(st.just(0), st.integers(0, 3), st.just(2**62)),
+    numbers=st.sampled_from(Numbers),
 )
 def test_a_query_answers_as_the_reference_matcher_with_and_without_indexes(
     pair: tuple[SQLiteBackend, SQLiteBackend],
@@ -131,9 +136,25 @@ def test_a_query_answers_as_the_reference_matcher_with_and_without_indexes(
     sort: list[str],
     limit: int | None,
     skip: int,
+    numbers: Numbers,
 ) -> None:
     data, where = case
     query = parse(where)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            _sqlite_sql, "abilities", lambda: ABLE._replace(numbers=min(numbers, ABLE.numbers, key=EXACTNESS))
+        )
+        check_query(pair, data, query, sort, limit, skip)
+
+
+def check_query(
+    pair: tuple[SQLiteBackend, SQLiteBackend],
+    data: list[dict[str, Any]],
+    query: Query,
+    sort: list[str],
+    limit: int | None,
+    skip: int,
+) -> None:
     keys = parse_sort(sort)
     for backend in pair:
         matching = [document for document in fill(backend, data) if query.matches(document)]
@@ -272,15 +293,15 @@ def test_without_an_index_a_query_scans(backend: SQLiteBackend) -> None:
     assert (explanation.index, explanation.scan) == (None, True)
 
 
-@pytest.mark.parametrize("numbers", [True, False])
-@pytest.mark.parametrize("nul", [True, False])
-def test_a_sqlite_that_is_exact_in_less_answers_the_same(
-    backend: SQLiteBackend, monkeypatch: pytest.MonkeyPatch, numbers: bool, nul: bool
+@pytest.mark.parametrize("test", [{"$eq": 5}, {"$gt": 5, "$lt": 6.5}, {"$in": [5, 6.5]}])
+def test_an_index_narrows_down_numbers_that_sqlite_may_misread(
+    backend: SQLiteBackend, monkeypatch: pytest.MonkeyPatch, test: dict[str, Any]
 ) -> None:
-    backend.create_many([(f"d{n}", {"n": value}) for n, value in enumerate([1, 1.5, "x", "y", [2], None])])
-    monkeypatch.setattr(_sqlite_sql, "abilities", lambda: _sqlite_sql.Abilities(numbers, nul, True))
-    found = [one.id for one in backend.find(parse({"n": {"$in": [1.5, "y", None]}}), sort=parse_sort("-n"))]
-    assert found == ["d3", "d1", "d5"]
+    backend.ensure_index("n")
+    monkeypatch.setattr(_sqlite_sql, "abilities", lambda: ABLE._replace(numbers=Numbers.NEAR))
+    query = parse({"n": test})
+    explanation = backend.explain(query)
+    assert (explanation.index, explanation.scan, explanation.residual) == ("documents_by_n", False, dict(query))
 
 
 @pytest.mark.parametrize("sort", ["t", "-t"])
@@ -300,7 +321,7 @@ def test_nul_in_a_row_that_another_program_wrote_is_seen(backend: SQLiteBackend)
     assert backend.count(parse({"t": {"$contains": "b"}})) == 1
 
 
-def test_nul_elsewhere_leaves_a_query_to_the_index(backend: SQLiteBackend) -> None:
+def test_nul_in_another_field_changes_no_answer(backend: SQLiteBackend) -> None:
     backend.create_many([("n", {"other": "\0"}), ("a", {"t": "a", "other": ""}), ("b", {"t": "b"})])
     assert [one.id for one in backend.find(parse({"t": {"$gte": "a"}}), sort=parse_sort("-t"))] == ["b", "a"]
 

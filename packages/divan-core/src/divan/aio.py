@@ -191,6 +191,26 @@ class AsyncStore(Generic[D]):
 
     # Many documents
 
+    @overload
+    def find(
+        self,
+        where: Mapping[str, Any] | None = ...,
+        *,
+        sort: str | Iterable[str] | None = ...,
+        limit: int | None = ...,
+        skip: int = ...,
+        fields: None = ...,
+    ) -> AsyncResults[D]: ...
+    @overload
+    def find(
+        self,
+        where: Mapping[str, Any] | None = ...,
+        *,
+        sort: str | Iterable[str] | None = ...,
+        limit: int | None = ...,
+        skip: int = ...,
+        fields: Iterable[str],
+    ) -> AsyncResults[Document]: ...
     def find(
         self,
         where: Mapping[str, Any] | None = None,
@@ -199,7 +219,7 @@ class AsyncStore(Generic[D]):
         limit: int | None = None,
         skip: int = 0,
         fields: Iterable[str] | None = None,
-    ) -> AsyncResults[D]:
+    ) -> AsyncResults[Any]:
         return AsyncResults(self._run, partial(self.sync.find, where, sort=sort, limit=limit, skip=skip, fields=fields))
 
     async def count(self, where: Mapping[str, Any] | None = None) -> int:
@@ -228,6 +248,14 @@ class AsyncStore(Generic[D]):
     ) -> list[D]:
         return await self._bulk("create_many", self.sync.create_many, documents)
 
+    @overload
+    async def get_many(
+        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D]
+    ) -> list[D | None]: ...
+    @overload
+    async def get_many(
+        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], default: _T
+    ) -> list[D | _T]: ...
     async def get_many(
         self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], default: Any = None
     ) -> list[Any]:

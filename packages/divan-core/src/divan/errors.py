@@ -11,11 +11,7 @@ from typing import Any
 
 
 class DivanError(Exception):
-    """Base of every error that Divan raises.
-
-    Args:
-        message: What was wrong, what exists, and what to do, in one line.
-    """
+    """Base of every error that Divan raises. Its text says what was wrong, what exists, and what to do, in one line."""
 
     def __str__(self) -> str:
         # KeyError prints the repr of its argument and OSError an errno: an error of ours prints its sentence.
@@ -170,7 +166,7 @@ class BulkError(DivanError):
     def __init__(self, operation: str, results: Sequence[Any]) -> None:
         self.operation = operation
         self.results = list(results)
-        self.errors = {index: item for index, item in enumerate(self.results) if isinstance(item, Exception)}
+        self.errors = {index: item for index, item in enumerate(self.results) if isinstance(item, DivanError)}
         first = next(iter(self.errors), None)
         detail = f"; the first, item {first}: {self.errors[first]}" if first is not None else ""
         super().__init__(f"{operation}: {len(self.errors)} of {len(self.results)} items failed{detail}")

@@ -286,6 +286,26 @@ class Store(Generic[D]):
 
     # Many documents
 
+    @overload
+    def find(
+        self,
+        where: Mapping[str, Any] | None = ...,
+        *,
+        sort: str | Iterable[str] | None = ...,
+        limit: int | None = ...,
+        skip: int = ...,
+        fields: None = ...,
+    ) -> Iterator[D]: ...
+    @overload
+    def find(
+        self,
+        where: Mapping[str, Any] | None = ...,
+        *,
+        sort: str | Iterable[str] | None = ...,
+        limit: int | None = ...,
+        skip: int = ...,
+        fields: Iterable[str],
+    ) -> Iterator[Document]: ...
     def find(
         self,
         where: Mapping[str, Any] | None = None,
@@ -294,7 +314,7 @@ class Store(Generic[D]):
         limit: int | None = None,
         skip: int = 0,
         fields: Iterable[str] | None = None,
-    ) -> Iterator[D]:
+    ) -> Iterator[Any]:
         """The documents that match a filter, streamed.
 
         Args:
@@ -319,7 +339,7 @@ class Store(Generic[D]):
         names = parse_fields(fields)
         self._refuse_scan(query, keys)
         found = map(self._document, self._find(query, keys, limit, skip or 0, names))
-        return found if names is not None else map(self._give, found)  # type: ignore[return-value]
+        return found if names is not None else map(self._give, found)
 
     def count(self, where: Mapping[str, Any] | None = None) -> int:
         """How many documents match a filter; `None` counts them all.
@@ -396,6 +416,10 @@ class Store(Generic[D]):
 
         return self._bulk("create", documents, prepare, lambda batch: self._backend.create_many(batch), self._document)
 
+    @overload
+    def get_many(self, ids: Iterable[str | Document | D]) -> list[D | None]: ...
+    @overload
+    def get_many(self, ids: Iterable[str | Document | D], default: _T) -> list[D | _T]: ...
     def get_many(self, ids: Iterable[str | Document | D], default: Any = None) -> list[Any]:
         """Fetch many documents, in batches.
 

@@ -13,10 +13,10 @@ from operator import attrgetter
 from typing import Any, Final
 
 from divan.backends._sqlite_file import DatabaseFile
-from divan.backends._sqlite_sql import Plan, plan_query
+from divan.backends._sqlite_sql import Plan, is_ordinary, plan_query
 from divan.documents import Document
 from divan.errors import StoreClosed, StoreError
-from divan.query import Query, SortKey, compile_matcher, finish, project, resolve
+from divan.query import Matcher, Query, SortKey, compile_matcher, finish, project, resolve
 
 Read = Callable[[str, int, str], Document]
 """Makes a document of a row's id, revision and body."""
@@ -150,6 +150,10 @@ def find_documents(
     rows = _Rows(file)
     try:
         plan = plan_query(file.table, where.tree, sort)
+        if plan.sorted_near:
+            rows.keep_snapshot()
+            if rows.ask(plan.number_in_sort()):
+                plan = plan_query(file.table, where.tree, sort, sorts=False)
         batch = _start(rows, plan, sort, limit, skip, fields)
         if plan.doubtful and _nul_matters(rows, plan, batch):
             plan = plan_query(file.table, where.tree, sort, strings=False)
@@ -228,14 +232,19 @@ def _finished(
         documents = _matching(rows, plan, batch, read)
         yield from finish(documents, get_id=_get_id, sort=sort, limit=limit, skip=skip)
         return
-    matches = compile_matcher(plan.residual)
-    left_to_skip = skip if plan.residual.items else 0  # else SQLite has skipped them
+    matches: Matcher | None = None
+    left_to_skip = 0  # SQLite has skipped them
+    if plan.residual.items:
+        matches = compile_matcher(plan.residual)
+        left_to_skip = skip
+    paths = [key.path for key in sort]
     given = 0
     for some in rows.batches(batch):
-        found = [document for document in (read(row[0], row[1], row[2]) for row in some) if matches(document)]
-        if any(_sorts_by_container(document, sort) for document in found):
-            # SQLite orders lists and objects by their text, and everything else as the reference does. So what was
-            # given so far is the reference's beginning; the rest is sorted here, from the same snapshot.
+        found = [read(row[0], row[1], row[2]) for row in some]
+        if matches is not None:
+            found = list(filter(matches, found))
+        if _sort_otherwise(found, paths):
+            # What was given so far is the reference's beginning; the rest is sorted here, from the same snapshot.
             unsorted = plan._replace(order="")
             documents = _matching(rows, unsorted, rows.run(*unsorted.select("id, rev, body")), read)
             left = None if limit is None else limit - given
@@ -255,8 +264,19 @@ def _finished(
                 return
 
 
-def _sorts_by_container(document: Document, sort: Sequence[SortKey]) -> bool:
-    return any(isinstance(resolve(document, key.path), list | dict) for key in sort)
+def _sort_otherwise(documents: Sequence[Document], paths: Sequence[tuple[str, ...]]) -> bool:
+    """Whether SQLite may sort some of these documents otherwise than the reference: among others of which this is true.
+
+    It orders lists and objects by their text, and may misread a float of extreme size.
+    """
+    for path in paths:
+        name = path[0] if len(path) == 1 else None
+        for document in documents:
+            value: Any = document.get(name) if name else resolve(document, path)
+            kind = value.__class__
+            if kind is list or kind is dict or (kind is float and not is_ordinary(value)):
+                return True
+    return False
 
 
 def _matching(rows: _Rows, plan: Plan, batch: list[tuple[Any, ...]], read: Read) -> Iterator[Document]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import sys
 from collections.abc import Sequence
+from enum import Enum
 from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -28,6 +30,7 @@ _NEVER: Final = _MAX_COMPARISONS + 1
 _MAX_NESTING: Final = 8  # its parser's stack may hold 100 entries
 _MAX_ASSIGNMENTS: Final = 40  # and a function takes 100 arguments
 _MAX_SORT_KEYS: Final = 16
+_MAX_NEAR: Final = 50
 
 _ORDERINGS: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _NUL: Final = "body GLOB '*\\u0000*'"
@@ -37,28 +40,46 @@ _NUL: Final = "body GLOB '*\\u0000*'"
 # What this SQLite can do
 
 
+class Numbers(Enum):
+    """Which floats SQLite reads from JSON as Python does; builds and versions differ, and integers are always exact."""
+
+    ALL = "all"
+    ORDINARY = "ordinary"
+    """All but very large and very small ones; those stay very large and very small."""
+    NEAR = "near"
+    """Some are off by a bit in the last place."""
+
+
 class Abilities(NamedTuple):
     """What the SQLite that this process runs answers exactly.
 
     Attributes:
-        numbers: It reads the shortest text of every float as that float.
-        nul: It extracts strings that hold NUL characters whole.
-        assigns: `json_set` and `json_remove` leave the rest of a document as it is, to the byte.
+        numbers: Which floats it reads exactly.
+        nul: Whether it extracts strings that hold NUL characters whole.
+        assigns: Whether `json_set` and `json_remove` leave the rest of a document as it is, to the byte.
     """
 
-    numbers: bool
+    numbers: Numbers
     nul: bool
     assigns: bool
 
 
-_HARD_FLOATS: Final = (
-    0.1, -0.0, 1e308, 1.7976931348623157e308, 5e-324, 2.2250738585072014e-308, 2.225073858507201e-308, 0.1 + 0.2,
-    1 / 3, 2 / 3, 9007199254740993.0, 9007199254740991.0, 1e16, 1e22, 1e23, 123456789012345.67, 8.41e21, 9.5e-3,
-    5.0e-5, 1.1e-311, 6.631236846766476e-316, 1.0000000000000002, 0.9999999999999999, 4.35, 0.000035, 17.39,
-    7.2057594037927933e16, 9.223372036854776e18, 1.8446744073709552e19, 2.5e-6, 6.02214076e23, 1.602176634e-19,
-    299792458.5, 8.988465674311579e307, 4.450147717014403e-308, 1e-5, 123.456e-300, 3.5844466002796428e298, 1.005,
-    2.675, 1e21, -1e-7,
+# Each of these is misread by one of SQLite's algorithms, or looks as if it might be.
+_ORDINARY_FLOATS: Final = (
+    -70560.586636, 0.755416097245939, -982.898162064009, 260048.8735686, -338643.637831, 131553.679032, 7619.072001,
+    0.4089716884949747, 0.3670307892998457, -443996.06970937, 8270.6326411, 4424.15971614, -504.7634490954716,
+    0.1, -0.0, 0.1 + 0.2, 1 / 3, 2 / 3, 9007199254740993.0, 9007199254740991.0, 1e16, 1e22, 1e23, 123456789012345.67,
+    8.41e21, 9.5e-3, 5.0e-5, 1.0000000000000002, 0.9999999999999999, 4.35, 0.000035, 17.39, 7.2057594037927933e16,
+    9.223372036854776e18, 1.8446744073709552e19, 2.5e-6, 6.02214076e23, 1.602176634e-19, 299792458.5, 1e-5, 1.005,
+    2.675, 1e21, -1e-7, 4.37006831342734e-10, 257484059.494314, 376873029.470036, 15125164.489298, 0.0590183527066751,
 )  # fmt: skip
+_EXTREME_FLOATS: Final = (
+    1e308, 1.7976931348623157e308, 5e-324, 2.2250738585072014e-308, 2.225073858507201e-308, 8.988465674311579e307,
+    6.631236846766476e-316, 4.450147717014403e-308, 3.5844466002796428e298, 1.01853664031722e-244, 1.1e-311,
+    -2.3027782228163463e146, 6.352929017207453e-183, 1.23456e-298,
+)  # fmt: skip
+_ORDINARY: Final = (1e-25, 1e25)
+_SLACK: Final = 1e-12  # of a number: far more than any algorithm is off by, and still next to nothing
 
 _HARD_BODY: Final = (
     '{"a":1.0,"b":[],"c":{},"d":9223372036854775807,"e":-9223372036854775808,"f":-0.0,"g":1e+308,"gone":[1],'
@@ -71,7 +92,9 @@ def abilities() -> Abilities:
     """What this process's SQLite answers exactly, found out by trying."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        floats = [row[0] for row in connection.execute("SELECT value FROM json_each(?)", (json.dumps(_HARD_FLOATS),))]
+        numbers = Numbers.NEAR
+        if _reads(connection, _ORDINARY_FLOATS):
+            numbers = Numbers.ALL if _reads(connection, _EXTREME_FLOATS) else Numbers.ORDINARY
         (nul,) = connection.execute(
             "SELECT json_extract(:json,'$[0]')=:text AND instr(json_extract(:json,'$[0]'),'b')=3 AND value=:text "
             "FROM json_each(:json)",
@@ -84,7 +107,18 @@ def abilities() -> Abilities:
     finally:
         connection.close()
     expected = _HARD_BODY.replace('"gone":[1],', "").replace('"a":1.0', '"a":2.0')[:-1] + ',"x y":["\\u0000",1.0]}'
-    return Abilities(tuple(floats) == _HARD_FLOATS, bool(nul), body == expected)
+    return Abilities(numbers, bool(nul), body == expected)
+
+
+def _reads(connection: sqlite3.Connection, floats: Sequence[float]) -> bool:
+    query = "SELECT value, json_extract(?, fullkey) FROM json_each(?)"
+    text = json.dumps(floats)
+    return connection.execute(query, (text, text)).fetchall() == [(number, number) for number in floats]
+
+
+def is_ordinary(number: float) -> bool:
+    """Whether a float is neither very large nor very small."""
+    return not number or _ORDINARY[0] <= abs(number) <= _ORDINARY[1]
 
 
 # Fields
@@ -193,6 +227,7 @@ class Plan(NamedTuple):
         pushed: The part of the filter that SQLite answers.
         residual: The part that the matcher finishes.
         doubtful: The paths on which the answer is exact only as long as no string there holds a NUL character.
+        sorted_near: The paths by which SQLite sorts exactly only as long as there is no number.
     """
 
     table: str
@@ -202,6 +237,7 @@ class Plan(NamedTuple):
     pushed: And
     residual: And
     doubtful: tuple[tuple[str, ...], ...]
+    sorted_near: tuple[tuple[str, ...], ...]
 
     def select(
         self, columns: str, limit: int | None = None, skip: int = 0, *, doubt: bool = True
@@ -218,13 +254,18 @@ class Plan(NamedTuple):
         """The statement that asks whether any document may hold a NUL character."""
         return f"SELECT EXISTS(SELECT 1 FROM {self.table} WHERE {_NUL})"
 
+    def number_in_sort(self) -> str:
+        """The statement that asks whether there is a number to sort by."""
+        fields = " OR ".join(f"{_rank(path)}=3" for path in self.sorted_near)
+        return f"SELECT EXISTS(SELECT 1 FROM {self.table} WHERE {fields})"
+
     def nul_in_fields(self) -> str:
         """The statement that asks whether one of the doubtful fields holds a NUL character anywhere."""
         fields = " OR ".join(map(_holds_nul, self.doubtful))
         return f"SELECT EXISTS(SELECT 1 FROM {self.table} WHERE {_NUL} AND ({fields}))"
 
 
-def plan_query(table: str, tree: And, sort: Sequence[SortKey], *, strings: bool = True) -> Plan:
+def plan_query(table: str, tree: And, sort: Sequence[SortKey], *, strings: bool = True, sorts: bool = True) -> Plan:
     """Divide a query between SQLite and Python.
 
     Args:
@@ -232,32 +273,41 @@ def plan_query(table: str, tree: And, sort: Sequence[SortKey], *, strings: bool 
         tree: The parsed filter.
         sort: The sort's keys.
         strings: Whether SQLite may compare strings; not if one that a NUL character cuts short could matter.
+        sorts: Whether SQLite may sort.
     """
     able = abilities()
     writer = _Writer()
     pushed: list[Node] = []
     left: list[Node] = []
+    conditions: list[str] = []
     budget = _MAX_COMPARISONS
     for item in tree.items:
         cost = _cost(item, able.numbers, strings)
-        if cost > budget:
-            left.append(item)
-        else:
+        if cost <= budget:
             budget -= cost
             pushed.append(item)
-    where = " AND ".join(map(writer.write, pushed))
-    sorts = strings and able.numbers and 0 < len(sort) <= _MAX_SORT_KEYS and all(is_plain(key.path) for key in sort)
-    doubtful = set() if able.nul else writer.string_paths
-    if sorts and not able.nul:
-        doubtful.update(key.path for key in sort)
+            conditions.append(writer.write(item))
+            continue
+        left.append(item)
+        if isinstance(item, Comparison) and budget and is_plain(item.path) and (near := writer.write_near(item)):
+            budget -= 1
+            conditions.append(near)
+    paths = {key.path for key in sort}
+    order = ""
+    if sort and sorts and strings and len(sort) <= _MAX_SORT_KEYS and all(map(is_plain, paths)):
+        order = _order(sort, pushed)
+    doubtful: set[tuple[str, ...]] = set()
+    if not able.nul:
+        doubtful = writer.string_paths.union(paths) if order else writer.string_paths
     return Plan(
         table=table,
-        where=f" WHERE {where}" if where else "",
+        where=f" WHERE {' AND '.join(conditions)}" if conditions else "",
         parameters=tuple(writer.parameters),
-        order=_order(sort, pushed) if sorts else "",
+        order=order,
         pushed=And(tuple(pushed)),
         residual=And(tuple(left)),
         doubtful=tuple(doubtful),
+        sorted_near=tuple(paths) if order and able.numbers is Numbers.NEAR else (),
     )
 
 
@@ -279,7 +329,7 @@ def _order(sort: Sequence[SortKey], pushed: Sequence[Node]) -> str:
     return f" ORDER BY {', '.join((*parts, 'id'))}"
 
 
-def _cost(node: Node, numbers: bool, strings: bool, nesting: int = _MAX_NESTING) -> int:
+def _cost(node: Node, numbers: Numbers, strings: bool, nesting: int = _MAX_NESTING) -> int:
     """How many comparisons SQLite gets to see; more than any budget if it does not answer all of them exactly."""
     if isinstance(node, Comparison):
         path, op, value = node
@@ -297,13 +347,15 @@ def _cost(node: Node, numbers: bool, strings: bool, nesting: int = _MAX_NESTING)
     return sum(_cost(item, numbers, strings, nesting - 1) for item in node.items)
 
 
-def _is_exact(value: Any, numbers: bool, strings: bool) -> bool:
+def _is_exact(value: Any, numbers: Numbers, strings: bool) -> bool:
     """Whether SQLite compares a value with this one as the reference does."""
     kind = value.__class__
     if kind is str:
         return strings and "\0" not in value
-    if kind is int or kind is float:
-        return numbers
+    if kind is int:
+        return numbers is not Numbers.NEAR
+    if kind is float:
+        return numbers is Numbers.ALL or (numbers is Numbers.ORDINARY and is_ordinary(value))
     return kind is bool or value is None
 
 
@@ -324,6 +376,26 @@ class _Writer:
         if isinstance(node, And):
             return f"({' AND '.join(map(self.write, node.items))})" if node.items else "1"
         return f"({' OR '.join(map(self.write, node.items))})"
+
+    def write_near(self, comparison: Comparison) -> str | None:
+        """What an index can narrow down of a comparison with numbers that the matcher has to finish."""
+        path, op, value = comparison
+        numbers = value if op == "$in" else [value]
+        if op not in (*_ORDERINGS, "$eq", "$in") or not 0 < len(numbers) <= _MAX_NEAR:
+            return None
+        if not all(number.__class__ is int or number.__class__ is float for number in numbers):
+            return None
+        parts = []
+        for number in numbers:
+            slack = abs(number) * _SLACK + sys.float_info.min
+            parts.append(f"{_rank(path)}=3")
+            if op not in ("$lt", "$lte"):
+                parts[-1] += f" AND {_value(path)}>=?"
+                self.parameters.append(number - slack)
+            if op not in ("$gt", "$gte"):
+                parts[-1] += f" AND {_value(path)}<=?"
+                self.parameters.append(number + slack)
+        return f"({' OR '.join(f'({part})' for part in parts)})"
 
     def _comparison(self, path: tuple[str, ...], op: str, value: Any) -> str:
         if op == "$eq":

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from divan.cli import backends, documents, exits, queries, stores
+from divan.cli import backends, doctor, documents, exits, new, queries, stores
 from divan.cli.output import OutputClosed
 from divan.cli.parsing import Command, traceback_option
 from divan.cli.text import Reporter
@@ -86,8 +86,11 @@ _COMMANDS: tuple[Command, ...] = (
     queries.ensure_index,
     backends.backends,
     backends.serializers,
+    doctor.doctor,
     stores.ping,
     stores.conformance,
+    new.new_backend,
+    new.new_serializers,
     stores.completion,
 )
 app.params.append(traceback_option())

@@ -43,18 +43,26 @@ def backends(check: bool, as_json: bool) -> int:
 
     None is imported without --check.
     """
-    infos = divan.list_backends()
-    rows = [_describe(info, infos) for info in infos]
-    broken = False
-    if check:
-        for info, row in zip(infos, rows, strict=True):
-            row.update(_examine(info))
-            broken = broken or row["error"] is not None
+    rows = describe_backends(check=check)
     if as_json:
         _print_list(rows)
     else:
         _print_backends(rows, check)
-    return exits.FAILED if broken else exits.OK
+    return exits.FAILED if any(row.get("error") for row in rows) else exits.OK
+
+
+def describe_backends(*, check: bool) -> list[dict[str, Any]]:
+    """A row for each installed backend, sorted by name.
+
+    Args:
+        check: Whether to import each, for what only that tells: defaults, methods, and what is wrong with it.
+    """
+    infos = divan.list_backends()
+    rows = [_describe(info, infos) for info in infos]
+    if check:
+        for info, row in zip(infos, rows, strict=True):
+            row.update(_examine(info))
+    return rows
 
 
 def _describe(info: divan.BackendInfo, infos: list[divan.BackendInfo]) -> dict[str, Any]:
@@ -142,10 +150,9 @@ def serializers(backend: str | None, as_json: bool) -> None:
     if backend is not None:
         driver = find_backend(backend).load()
         name = backend.rpartition(":")[2]
-    plugins = load_plugins()
-    given = plugins.serializers(name) if driver is not None else _of_any_backend(plugins)
-    own: Mapping[str, Any] = driver.default_serializers if driver is not None else {}
-    rows = [_resolve(field_type, name, own, given) for field_type in sorted({*DEFAULT_SERIALIZERS, *own, *given})]
+    with redirect_stdout(sys.stderr):
+        plugins = load_plugins()
+    rows = resolve_field_types(plugins, name, driver)
     plain = sorted(PLAIN_FIELD_TYPES - {row["field_type"] for row in rows})
     broken = [entry._asdict() for entry in dict.fromkeys(plugins.broken)]
     if as_json:
@@ -154,6 +161,21 @@ def serializers(backend: str | None, as_json: bool) -> None:
         )
     else:
         _print_serializers(rows, plain, broken)
+
+
+def resolve_field_types(
+    plugins: Plugins, name: str = "", driver: type[BaseDivanBackend] | None = None
+) -> list[dict[str, Any]]:
+    """A row for each field type that needs a serializer, sorted: who gives it, and who won.
+
+    Args:
+        plugins: The loaded plugins.
+        name: The name of the backend; without one, what plugins give on any.
+        driver: Its class.
+    """
+    given = plugins.serializers(name) if driver is not None else _of_any_backend(plugins)
+    own: Mapping[str, Any] = driver.default_serializers if driver is not None else {}
+    return [_resolve(field_type, name, own, given) for field_type in sorted({*DEFAULT_SERIALIZERS, *own, *given})]
 
 
 def _of_any_backend(plugins: Plugins) -> PluginSerializers:

@@ -31,7 +31,8 @@ one means.
 
 **Parts of the suite** are classes of their own, to be mixed at will: `Crud`, `Privacy`, `Update`, `Removal`,
 `Increments`, `Revisions`, `QueryMeaning`, `GeneratedQueries`, `Reading`, `Indexes`, `Bulk`, `Ids`, `BadDocuments`,
-`GoodDocuments`, `Text`, `Numbers`, `FieldTypes`, `Life`, `Errors`, `Network`, `Secrets`, `Threads`, `RandomCalls`.
+`GoodDocuments`, `Text`, `Numbers`, `FieldTypes`, `Life`, `Errors`, `Network`, `Secrets`, `Threads` (with `LostUpdates`
+in it), `RandomCalls`.
 
 **Sizes**: `StoreChecks.threads`, `rounds` and `sequences` are class attributes. With ``-p divan.testing.plugin`` pytest
 also takes ``--divan-threads``, ``--divan-rounds`` and ``--divan-sequences`` (10,000 of them make a long run), and ends
@@ -64,39 +65,41 @@ if TYPE_CHECKING:
     from divan.testing import generate, limits, strategies
     from divan.testing.base import StoreChecks
     from divan.testing.bulk import Bulk
-    from divan.testing.concurrency import Threads
+    from divan.testing.concurrency import LostUpdates, Threads
     from divan.testing.conformance import Conformance
     from divan.testing.crud import Crud, Privacy
     from divan.testing.documents import BadDocuments, GoodDocuments
     from divan.testing.errors import Errors, Life
     from divan.testing.field_types import FieldTypes
     from divan.testing.ids import Ids
-    from divan.testing.limits import BIG_INTS, LARGE_DOCUMENTS, OPEN_SERVER, SCRIPT_NAMES, WHOLE_FLOATS
+    from divan.testing.indexes import Indexes
+    from divan.testing.limits import BIG_INTS, LARGE_DOCUMENTS, SCRIPT_NAMES, TINY_FLOATS, WHOLE_FLOATS
     from divan.testing.machine import state_machine
     from divan.testing.network import Network
     from divan.testing.numbers import Numbers
     from divan.testing.queries import GeneratedQueries, QueryMeaning
     from divan.testing.random_calls import RandomCalls
-    from divan.testing.reading import Indexes, Reading
+    from divan.testing.reading import Reading
     from divan.testing.revisions import Revisions
     from divan.testing.secrets import Secrets
     from divan.testing.text import Text
     from divan.testing.updates import Increments, Removal, Update
 
 _HOMES: Final = {
-    "BIG_INTS": "limits", "LARGE_DOCUMENTS": "limits", "OPEN_SERVER": "limits", "SCRIPT_NAMES": "limits",
+    "BIG_INTS": "limits", "LARGE_DOCUMENTS": "limits", "SCRIPT_NAMES": "limits", "TINY_FLOATS": "limits",
     "WHOLE_FLOATS": "limits", "BadDocuments": "documents", "Bulk": "bulk", "Conformance": "conformance", "Crud": "crud",
     "Errors": "errors", "FieldTypes": "field_types", "GeneratedQueries": "queries", "GoodDocuments": "documents",
-    "Ids": "ids", "Increments": "updates", "Indexes": "reading", "Life": "errors", "Network": "network",
-    "Numbers": "numbers", "Privacy": "crud", "QueryMeaning": "queries", "RandomCalls": "random_calls",
-    "Reading": "reading", "Removal": "updates", "Revisions": "revisions", "Secrets": "secrets", "StoreChecks": "base",
-    "Text": "text", "Threads": "concurrency", "Update": "updates", "state_machine": "machine",
+    "Ids": "ids", "Increments": "updates", "Indexes": "indexes", "Life": "errors", "LostUpdates": "concurrency",
+    "Network": "network", "Numbers": "numbers", "Privacy": "crud", "QueryMeaning": "queries",
+    "RandomCalls": "random_calls", "Reading": "reading", "Removal": "updates", "Revisions": "revisions",
+    "Secrets": "secrets", "StoreChecks": "base", "Text": "text", "Threads": "concurrency", "Update": "updates",
+    "state_machine": "machine",
 }  # fmt: skip
 """Public name → the module that holds it, imported when it is asked for: pytest must have the chance to rewrite it."""
 
 _MODULES: Final = ("generate", "limits", "strategies")
 
-REWRITTEN: Final = tuple(f"divan.testing.{home}" for home in sorted({*_HOMES.values()} - {"limits"}))
+REWRITTEN: Final = tuple(f"divan.testing.{home}" for home in sorted({*_HOMES.values(), "reporting"} - {"limits"}))
 """The modules whose assert statements pytest is to explain."""
 
 pytest.register_assert_rewrite(*REWRITTEN)
@@ -131,8 +134,8 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "BIG_INTS",
     "LARGE_DOCUMENTS",
-    "OPEN_SERVER",
     "SCRIPT_NAMES",
+    "TINY_FLOATS",
     "WHOLE_FLOATS",
     "BadDocuments",
     "Bulk",
@@ -146,6 +149,7 @@ __all__ = [
     "Increments",
     "Indexes",
     "Life",
+    "LostUpdates",
     "Network",
     "Numbers",
     "Privacy",

@@ -1,14 +1,8 @@
-"""`StoreChecks`: what every area stands on: a Store on an empty database, and honest reports of what is left out.
-
-A check that meets a method which the backend does not override is reported as skipped, ``unsupported: …``, once the
-error has been compared with what the class overrides; a check that fails by a declared limit, as an expected failure.
-"""
+"""`StoreChecks`: what every area of the suite stands on: a Store on a database that holds no document."""
 
 from __future__ import annotations
 
-import functools
 import os
-import re
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -18,11 +12,10 @@ from typing import Any, ClassVar, Final
 import pytest
 
 import divan
-from divan import BulkError, Document, InvalidURL, Store, UnsupportedOperation
+from divan import Document, InvalidURL, Store, UnsupportedOperation
 from divan.backends.base import BaseDivanBackend
 from divan.testing.comparing import ShownURL
-
-_LACKS = re.compile(r"does not implement (\w+)\((?:(\w+)=…)?\)$")
+from divan.testing.reporting import reported
 
 
 @dataclass
@@ -79,7 +72,7 @@ class StoreChecks:
         super().__init_subclass__(**arguments)
         for name, function in list(vars(cls).items()):
             if name.startswith("test") and callable(function):
-                setattr(cls, name, _reported(function))
+                setattr(cls, name, reported(function))
 
     def open(self, url: str, **options: Any) -> Store:
         """Open a Store; override it to open one in another way than by URL."""
@@ -214,53 +207,6 @@ class StoreChecks:
         assert isinstance(document.rev, str), f"a revision is a string, not {document.rev!r}"
         assert document.rev
         return document.rev
-
-
-def _reported(check: Callable[..., Any]) -> Callable[..., Any]:
-    """The check, reported as unsupported where it meets a method that the backend does not override."""
-
-    @functools.wraps(check)
-    def reported(self: StoreChecks, *args: Any, **kwargs: Any) -> None:
-        __tracebackhide__ = True
-        try:
-            check(self, *args, **kwargs)
-        except (UnsupportedOperation, BulkError) as error:
-            reason = lacking(error, self.backend_class)
-            if reason is None:
-                raise
-        else:
-            return
-        pytest.skip(f"unsupported: {reason}")
-
-    return reported
-
-
-def lacking(error: BaseException, backend: type[BaseDivanBackend]) -> str | None:
-    """What a backend lacks, if that is all that an error says; `None` if the backend does override what it names."""
-    if isinstance(error, BulkError):
-        reasons = [lacking(item, backend) for item in error.errors.values()]
-        return reasons[0] if reasons and None not in reasons else None
-    if not isinstance(error, UnsupportedOperation):
-        return None
-    named = _LACKS.search(str(error))
-    if named is None:
-        return None
-    method, argument = named.groups()
-    if not hasattr(BaseDivanBackend, method):
-        return None
-    has = backend.accepts(method, argument) if argument else backend.implements(method)
-    return None if has else str(error)
-
-
-def failing(call: Callable[[], Any]) -> BulkError:
-    """The `BulkError` that a bulk call raises; items that failed as unsupported end the check."""
-    __tracebackhide__ = True
-    with pytest.raises(BulkError) as caught:
-        call()
-    for error in caught.value.errors.values():
-        if isinstance(error, UnsupportedOperation):
-            raise error
-    return caught.value
 
 
 # The database

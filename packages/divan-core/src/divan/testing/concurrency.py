@@ -13,8 +13,8 @@ from divan import DivanError, DocumentExists, DocumentNotFound, Increment, Revis
 from divan.testing.base import StoreChecks
 
 
-class Threads(StoreChecks):
-    """Many threads on one Store; `threads` and `rounds` say how many, and how often each writes."""
+class LostUpdates(StoreChecks):
+    """Many threads that write to one document; `threads` and `rounds` say how many, and how often each does."""
 
     @pytest.fixture(autouse=True)
     def sizes(self, request: pytest.FixtureRequest) -> None:
@@ -60,6 +60,28 @@ class Threads(StoreChecks):
         expected |= {f"other {number}": [self.rounds - 1] for number in range(self.threads)}
         assert store.get(document.id) == expected
 
+    def test_increments_by_revision_and_retry_add_up(self, store: Store) -> None:
+        document = store.create({"n": 0})
+        self.revision(document)
+        rounds = max(1, self.rounds // 4)
+
+        def work(number: int) -> None:
+            for _ in range(rounds):
+                while True:
+                    current = store.get(document.id)
+                    try:
+                        store.update(document.id, {"n": current["n"] + 1}, rev=current.rev)
+                        break
+                    except RevisionConflict:
+                        continue
+
+        self.done(work)
+        assert store.get(document.id) == {"n": self.threads * rounds}
+
+
+class Threads(LostUpdates):
+    """Many threads on one Store."""
+
     def test_every_updates_answer_holds_what_it_wrote(self, store: Store) -> None:
         document = store.create({})
 
@@ -78,24 +100,6 @@ class Threads(StoreChecks):
         self.done(work)
         expected = {f"n{number}": 2 * self.rounds for number in range(self.threads)}
         assert store.get(document.id) == {"n": self.threads * self.rounds, **expected}
-
-    def test_increments_by_revision_and_retry_add_up(self, store: Store) -> None:
-        document = store.create({"n": 0})
-        self.revision(document)
-        rounds = max(1, self.rounds // 4)
-
-        def work(number: int) -> None:
-            for _ in range(rounds):
-                while True:
-                    current = store.get(document.id)
-                    try:
-                        store.update(document.id, {"n": current["n"] + 1}, rev=current.rev)
-                        break
-                    except RevisionConflict:
-                        continue
-
-        self.done(work)
-        assert store.get(document.id) == {"n": self.threads * rounds}
 
     def test_one_of_many_writes_with_one_revision_is_done(self, store: Store) -> None:
         document = store.create({"winner": None})

@@ -9,11 +9,12 @@ from divan.testing.documents import BadDocuments, GoodDocuments
 from divan.testing.errors import Errors, Life
 from divan.testing.field_types import FieldTypes
 from divan.testing.ids import Ids
+from divan.testing.indexes import Indexes
 from divan.testing.network import Network
 from divan.testing.numbers import Numbers
 from divan.testing.queries import GeneratedQueries, QueryMeaning
 from divan.testing.random_calls import RandomCalls
-from divan.testing.reading import Indexes, Reading
+from divan.testing.reading import Reading
 from divan.testing.revisions import Revisions
 from divan.testing.secrets import Secrets
 from divan.testing.text import Text

@@ -13,9 +13,10 @@ from typing import Any, Final
 import pytest
 
 from divan import InvalidDocument, Store
-from divan.testing.base import StoreChecks, failing
+from divan.testing.base import StoreChecks
 from divan.testing.comparing import as_json
 from divan.testing.limits import BIG_INTS, LARGE_DOCUMENTS, SCRIPT_NAMES
+from divan.testing.reporting import failing
 from divan.validation import MAX_DEPTH
 
 

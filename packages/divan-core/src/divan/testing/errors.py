@@ -11,7 +11,8 @@ import pytest
 import divan
 from divan import BulkError, DivanError, DocumentNotFound, Store, StoreClosed, UnsupportedOperation
 from divan.ids import new_id
-from divan.testing.base import StoreChecks, failing, lacking
+from divan.testing.base import StoreChecks
+from divan.testing.reporting import failing, lacking
 
 CALLS: Final[dict[str, Callable[[Store], Any]]] = {
     "create": lambda store: store.create({"a": 1}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -14,14 +15,12 @@ from divan import BulkError, DivanError, Document, Store
 from divan.backends.base import split_changes
 from divan.ids import new_id
 from divan.testing import strategies
-from divan.testing.base import can_empty, can_iterate, empty, lacking
+from divan.testing.base import can_empty, can_iterate, empty
 from divan.testing.comparing import as_json
+from divan.testing.reporting import lacking
 
 PICKS = st.integers(0, 9)
 """Which of a sequence's few ids a call is about; see `_Calls.pick`."""
-
-REVISIONS = st.sampled_from([None, None, -1, -2, 0])
-"""Which of a document's revisions a write is given: none, the last, the last but one, or the first."""
 
 
 def state_machine(
@@ -39,7 +38,7 @@ def state_machine(
     picks = st.lists(PICKS, max_size=4)
     documents, changes = strategies.documents(limits), strategies.changes(limits)
     filters, sorts = strategies.filters(limits), strategies.sorts()
-    wheres = st.just({}) | filters
+    wheres: st.SearchStrategy[dict[str, Any]] = st.just({}) | filters
 
     class Calls(_Calls):
         def __init__(self) -> None:
@@ -64,21 +63,21 @@ def state_machine(
             self.compare(lambda store: id in store)
             self.compare(lambda store: store.get_many(ids))
 
-        @rule(pick=PICKS, changes=changes, revision=REVISIONS)
-        def update(self, pick: int, changes: dict[str, Any], revision: int | None) -> None:
-            self.compare_write(self.pick(pick), lambda store, id, rev: store.update(id, changes, rev=rev), revision)
+        @rule(pick=PICKS, changes=changes, guarded=st.booleans())
+        def update(self, pick: int, changes: dict[str, Any], guarded: bool) -> None:
+            self.compare_write(self.pick(pick), lambda store, id, rev: store.update(id, changes, rev=rev), guarded)
 
-        @rule(pick=PICKS, data=documents, revision=REVISIONS)
-        def replace(self, pick: int, data: dict[str, Any], revision: int | None) -> None:
-            self.compare_write(self.pick(pick), lambda store, id, rev: store.replace(id, data, rev=rev), revision)
+        @rule(pick=PICKS, data=documents, guarded=st.booleans())
+        def replace(self, pick: int, data: dict[str, Any], guarded: bool) -> None:
+            self.compare_write(self.pick(pick), lambda store, id, rev: store.replace(id, data, rev=rev), guarded)
 
         @rule(pick=PICKS, data=documents)
         def put(self, pick: int, data: dict[str, Any]) -> None:
             self.compare_write(self.pick(pick), lambda store, id, rev: store.put(id, data))
 
-        @rule(pick=PICKS, revision=REVISIONS)
-        def delete(self, pick: int, revision: int | None) -> None:
-            self.compare_write(self.pick(pick), lambda store, id, rev: store.delete(id, rev=rev), revision)
+        @rule(pick=PICKS, guarded=st.booleans())
+        def delete(self, pick: int, guarded: bool) -> None:
+            self.compare_write(self.pick(pick), lambda store, id, rev: store.delete(id, rev=rev), guarded)
 
         @rule(where=wheres, sort=sorts, limit=st.none() | st.integers(0, 3), skip=st.integers(0, 2))
         def find(self, where: dict[str, Any], sort: list[str], limit: int | None, skip: int) -> None:
@@ -199,16 +198,19 @@ class _Calls(RuleBasedStateMachine):
         assert self._shown(answer) == self._shown(expected), f"the store: {answer!r}; the model: {expected!r}"
         self._wrote(id, answer, expected)
 
-    def compare_write(
-        self, id: str, write: Callable[[Store, str, str | None], Any], revision: int | None = None
-    ) -> None:
-        """Write to one document on both, each given its own revision of the same write."""
+    def compare_write(self, id: str, write: Callable[..., Any], guarded: bool = False) -> None:
+        """Write to one document on both.
+
+        Args:
+            id: The document's id.
+            write: The write; called with a Store, and with ``id`` and ``rev``, which may be `None`.
+            guarded: Whether to give a revision: the one that the last write made, after two that others made before.
+        """
         pairs = self.revisions.get(id, [])
-        mine, models = (None, None) if revision is None or not pairs else pairs[max(revision, -len(pairs))]
-        answer, expected = self.compare(
-            lambda store: write(store, id, mine), lambda store: write(store, id, None if mine is None else models)
-        )
-        self._wrote(id, answer, expected)
+        given = dict.fromkeys([pairs[0], pairs[-2], pairs[-1]] if guarded and len(pairs) > 1 else [(None, None)])
+        for mine, models in given:
+            call, model_call = partial(write, id=id, rev=mine), partial(write, id=id, rev=mine and models)
+            self._wrote(id, *self.compare(call, model_call))
 
     def compare_bulk(self, ids: Sequence[str], call: Callable[[Store], list[Any]]) -> None:
         """Make a bulk write on both, whose items are about these ids."""

@@ -85,7 +85,7 @@ class Revisions(StoreChecks):
 
     def test_get_many_tells_the_revisions(self, store: Store) -> None:
         documents = [store.create({"a": 1}), store.create({"a": 2})]
-        found = store.get_many([document.id for document in documents])
+        found: list[Any] = store.get_many([document.id for document in documents])
         assert [document.rev for document in found] == [self.revision(document) for document in documents]
 
     def test_create_many_tells_the_revisions(self, store: Store) -> None:

@@ -1,0 +1,66 @@
+"""Honest reports of what is left out: a check that needs a method which the backend does not override is skipped.
+
+Only once the Store has raised `UnsupportedOperation`, and the method or argument that it names has been looked for in
+the backend's class; the reason is ``unsupported: AcmeBackend does not implement find()``.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from divan import BulkError, UnsupportedOperation
+from divan.backends.base import BaseDivanBackend
+
+_LACKS = re.compile(r"does not implement (\w+)\((?:(\w+)=…)?\)$")
+
+
+def reported(check: Callable[..., Any]) -> Callable[..., Any]:
+    """The check, reported as unsupported where it meets a method that the backend does not override."""
+
+    @functools.wraps(check)
+    def run(self: Any, *args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
+        try:
+            check(self, *args, **kwargs)
+        except (UnsupportedOperation, BulkError) as error:
+            reason = lacking(error, self.backend_class)
+            if reason is None:
+                raise
+        else:
+            return
+        pytest.skip(f"unsupported: {reason}")
+
+    return run
+
+
+def lacking(error: BaseException, backend: type[BaseDivanBackend]) -> str | None:
+    """What a backend lacks, if that is all that an error says; `None` if the backend does override what it names."""
+    if isinstance(error, BulkError):
+        reasons = [lacking(item, backend) for item in error.errors.values()]
+        return reasons[0] if reasons and None not in reasons else None
+    if not isinstance(error, UnsupportedOperation):
+        return None
+    named = _LACKS.search(str(error))
+    if named is None:
+        return None
+    method, argument = named.groups()
+    if not hasattr(BaseDivanBackend, method):
+        return None
+    has = backend.accepts(method, argument) if argument else backend.implements(method)
+    return None if has else str(error)
+
+
+def failing(call: Callable[[], Any]) -> BulkError:
+    """The `BulkError` that a bulk call raises; items that failed as unsupported end the check."""
+    __tracebackhide__ = True
+    with pytest.raises(BulkError) as caught:
+        call()
+    for error in caught.value.errors.values():
+        if isinstance(error, UnsupportedOperation):
+            raise error
+    return caught.value
