@@ -164,7 +164,7 @@ def test_a_name_that_would_do_is_proposed(run: Run, name: str, hint: str) -> Non
         ("new-backend", "mongodb", "divan-mongo has a backend of this name"),
         ("new-backend", "redis", "divan-redis exists already"),
         ("new-backend", "core", "divan-core exists already"),
-        ("new-serializers", "django", "divan-django exists already"),
+        ("new-serializers", "couchdb", "divan-couchdb exists already"),
     ],
 )
 def test_a_name_that_is_taken_is_refused(run: Run, tmp_path: Path, command: str, name: str, reason: str) -> None:

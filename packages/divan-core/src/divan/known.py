@@ -37,7 +37,6 @@ DIRECTORY: Final = (
         "Redis, Redis Cluster and Redis Sentinel",
     ),
     Known("backend", ("sqlite",), "divan-core", "One SQLite file, for many threads and processes at once"),
-    Known("plugin", (), "divan-django", "Django: schemas that editors define, their forms and their admin"),
 )
 """Every known backend and plugin, sorted by kind and name. A new one is added by a pull request with its line."""
 
