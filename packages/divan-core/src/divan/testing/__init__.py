@@ -47,19 +47,17 @@ takes.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-try:
-    import hypothesis  # noqa: F401 - asked for here, so that what is missing is named at once
-    import pytest
-except ImportError as error:
-    raise ImportError(
-        f"divan.testing needs {error.name or 'pytest and hypothesis'}: pip install 'divan-core[testing]'",
-        name=error.name,
-    ) from error
+# Looked for, and not imported: pytest wants to be there before hypothesis is.
+for _name in ("pytest", "hypothesis"):
+    if importlib.util.find_spec(_name) is None:
+        raise ImportError(f"divan.testing needs {_name}: pip install 'divan-core[testing]'", name=_name)
+
+import pytest  # noqa: E402
 
 if TYPE_CHECKING:
     from divan.testing import generate, limits, strategies
