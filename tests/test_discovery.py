@@ -232,7 +232,10 @@ def test_a_known_name_that_is_not_installed_says_what_to_install(
 def test_something_that_is_no_backend_is_refused(site: Path) -> None:
     backend("divan-floppy", "floppy", source="DictBackend = dict").unpack(site)
 
-    with pytest.raises(BackendLoadError, match=r"is no subclass of divan\.backends\.base\.BaseDivanBackend$"):
+    with pytest.raises(
+        BackendLoadError,
+        match=r"is no subclass of divan\.backends\.base\.BaseDivanBackend; reinstall or remove divan-floppy$",
+    ):
         divan.get_backend("floppy")
 
 

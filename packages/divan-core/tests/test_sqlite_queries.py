@@ -11,9 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import divan
 import pytest
 from divan.backends import _sqlite_sql
-from divan.backends._sqlite_sql import Numbers
+from divan.backends._sqlite_abilities import Numbers
 from divan.backends.sqlite import SQLiteBackend
 from divan.documents import Document
 from divan.errors import InvalidQuery, StoreClosed
@@ -24,7 +25,27 @@ from hypothesis import strategies as st
 # Few names and values, so that filters hit; `a.b` reaches into objects, `x y` needs quoting, and `é` is never pushed.
 FIELDS = ["a", "b", "a.b", "b.a.b", "x y", "a.x y", "é"]
 SORTS = [*FIELDS, *(f"-{field}" for field in FIELDS)]
-TEXTS = ["", "a", "b", "ab", "A", "true", "1", "é", "😀", "\uffff", "a\0", "a\0b", "\0", "\x01", 'q"\\u0000', "\\", "/"]
+TEXTS = [
+    "",
+    "[1]",
+    "{}",
+    "a",
+    "b",
+    "ab",
+    "A",
+    "true",
+    "1",
+    "é",
+    "😀",
+    "\uffff",
+    "a\0",
+    "a\0b",
+    "\0",
+    "\x01",
+    'q"\\u0000',
+    "\\",
+    "/",
+]
 NUMBERS: list[int | float] = [
     0, -0.0, 1, 1.0, -1, 0.1, math.nextafter(0.1, 1), math.nextafter(0.1, 0), 0.1 + 0.2, 1e308, -1e308, 5e-324, 2**53,
     2**53 + 1, float(2**53), 2**63 - 1, -(2**63), float(2**63), 9007199254740993.0, 123456789.123456789,
@@ -457,3 +478,10 @@ def test_a_stream_begun_before_close_says_that_the_store_is_closed(tmp_path: Pat
     with pytest.raises(StoreClosed, match="open it again"):
         list(found)
     assert [path.name for path in tmp_path.iterdir()] == ["a.db"]
+
+
+def test_the_ids_of_many_matches_of_a_string_condition_are_streamed(tmp_path: Path) -> None:
+    with divan.open(f"sqlite:///{tmp_path}/many.db") as store:
+        store.create_many([{"kind": "guest"}] * 1_000)
+        found = [document.id for document in store.find({"kind": "guest"}, fields=[])]
+    assert len(set(found)) == 1_000

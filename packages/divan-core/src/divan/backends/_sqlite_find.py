@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
+from divan.backends._sqlite_abilities import is_ordinary
 from divan.backends._sqlite_file import DatabaseFile
-from divan.backends._sqlite_sql import Plan, is_ordinary, plan_query
+from divan.backends._sqlite_sql import Plan, plan_query
 from divan.documents import Document
 from divan.errors import StoreClosed, StoreError
 from divan.query import Matcher, Query, SortKey, compile_matcher, finish, project, resolve
@@ -71,8 +72,9 @@ class _Rows:
             raise self._file.translated(error) from error
         self.done = len(rows) < self._size
         if not self.done:
-            body = rows[-1][2] if len(rows[-1]) > 2 else ""
-            self._size = max(1, min(_LARGEST_BATCH, _BATCH_BYTES // (len(body) + 1)))
+            body = rows[-1][2] if len(rows[-1]) > 2 else None
+            length = len(body) if isinstance(body, str) else 0  # without bodies, a flag or nothing stands there
+            self._size = max(1, min(_LARGEST_BATCH, _BATCH_BYTES // (length + 1)))
             if not self._held:
                 self._held = True
                 self._file.hold(self)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from divan.backends._sqlite_abilities import abilities
 from divan.backends._sqlite_errors import primary_code
-from divan.backends._sqlite_sql import abilities, nul_index_sql, table_sql
+from divan.backends._sqlite_sql import nul_index_sql, table_sql
 from divan.errors import ConnectionFailed, DatabaseNotFound, StoreError
 
 _COLUMNS: Final = {"id", "rev", "body"}
