@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from divan.backends import _sqlite_sql
+from divan.backends._sqlite_abilities import abilities
 from divan.backends.base import Change, apply_changes
 from divan.backends.sqlite import SQLiteBackend
 from divan.documents import Document
@@ -121,7 +122,7 @@ def test_an_update_of_very_many_fields_is_done(backend: SQLiteBackend) -> None:
 
 def test_a_sqlite_that_rewrites_json_is_not_asked_to(backend: SQLiteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     _sqlite_sql.update_sql.cache_clear()
-    able = _sqlite_sql.abilities()._replace(assigns=False)
+    able = abilities()._replace(assigns=False)
     monkeypatch.setattr(_sqlite_sql, "abilities", lambda: able)
     assert _sqlite_sql.update_sql("documents", ("a",), (), False) is None
     backend.create({"a": 1.0, "b": []}, "x")

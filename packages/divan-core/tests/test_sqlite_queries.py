@@ -14,7 +14,7 @@ from typing import Any
 import divan
 import pytest
 from divan.backends import _sqlite_sql
-from divan.backends._sqlite_abilities import Numbers
+from divan.backends._sqlite_abilities import Numbers, abilities
 from divan.backends.sqlite import SQLiteBackend
 from divan.documents import Document
 from divan.errors import InvalidQuery, StoreClosed
@@ -51,7 +51,7 @@ NUMBERS: list[int | float] = [
     2**53 + 1, float(2**53), 2**63 - 1, -(2**63), float(2**63), 9007199254740993.0, 123456789.123456789,
 ]  # fmt: skip
 
-ABLE = _sqlite_sql.abilities()
+ABLE = abilities()
 EXACTNESS = [Numbers.NEAR, Numbers.ORDINARY, Numbers.ALL].index
 
 scalars = st.one_of(

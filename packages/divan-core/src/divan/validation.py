@@ -100,7 +100,10 @@ def validate_document(data: object, native: tuple[type, ...] = ()) -> dict[str, 
             if value - value != 0.0:
                 raise InvalidDocument(f"{name}: {_float_name(value)} is not storable")
         elif kind is not bool and value is not None:
-            plain[name] = _plain(value, name, 2, native)
+            try:
+                plain[name] = _quick(value, 2)
+            except (_InDoubtError, UnicodeEncodeError):
+                plain[name] = _plain(value, name, 2, native)
     return plain
 
 
@@ -132,6 +135,45 @@ def check_path(path: object) -> tuple[str, ...]:
     for position, name in enumerate(names):
         _check_name(name, path if position else "", top=position == 0)
     return names
+
+
+class _InDoubtError(Exception):
+    """`_quick` has met what only `_plain` can judge."""
+
+
+def _quick(value: Any, depth: int) -> Any:
+    """What `_plain` returns for a container of the plainest kinds, in half the time: no path is kept, none is needed.
+
+    Raises:
+        _InDoubtError, UnicodeEncodeError: at anything else, wrong or not.
+    """
+    kind = value.__class__
+    entries: Any
+    if depth > MAX_DEPTH:
+        raise _InDoubtError
+    if kind is list:
+        entries = enumerate(value)
+    elif kind is dict:
+        if not _known_names.issuperset(value) or not all(name.__class__ is str for name in value):
+            raise _InDoubtError
+        entries = value.items()
+    else:
+        raise _InDoubtError
+    copy = value.copy()
+    for key, item in entries:
+        kind = item.__class__
+        if kind is str:
+            if not item.isascii():
+                item.encode()
+        elif kind is int:
+            if not INT_MIN <= item <= INT_MAX:
+                raise _InDoubtError
+        elif kind is float:
+            if item - item != 0.0:
+                raise _InDoubtError
+        elif kind is not bool and item is not None:
+            copy[key] = _quick(item, depth + 1)
+    return copy
 
 
 def _plain(value: Any, path: _Path, depth: int, native: tuple[type, ...]) -> Any:
