@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
 
 from divan.backends.base import BaseDivanBackend, Change
+from divan.bulk import batches, pair, run_bulk
 from divan.codec import Codec
 from divan.documents import REMOVE, Document
 from divan.errors import (
-    BulkError,
     DivanError,
     DocumentExists,
     DocumentNotFound,
-    InvalidDocument,
     InvalidQuery,
     RevisionConflict,
     StoreClosed,
     UnsupportedOperation,
-    shown,
 )
 from divan.events import Events
 from divan.models import Model, read_schema
@@ -408,13 +405,16 @@ class Store(Generic[D]):
             BulkError: if some failed; the others are stored, and its `results` hold one entry per document.
         """
 
-        def prepare(item: Any) -> tuple[str | None, dict[str, Any], Any]:
-            id, data = _pair(item, "data") if isinstance(item, tuple) else (None, item)
+        def prepare(item: Any) -> tuple[str | None, dict[str, Any]]:
+            id, data = pair(item, "data") if isinstance(item, tuple) else (None, item)
             given = self._codec.fields_of(data)
             fields = self._encode(given)
-            return self._id_to_create(id if id is not None else self._codec.id_in(data)), fields, given
+            id = self._id_to_create(id if id is not None else self._codec.id_in(data))
+            if self._events.before_write:
+                self._events.ask("create", id, given)
+            return id, fields
 
-        return self._bulk("create", documents, prepare, lambda batch: self._backend.create_many(batch), self._document)
+        return self._bulk("create", documents, prepare, lambda batch: self._backend.create_many(batch))
 
     @overload
     def get_many(self, ids: Iterable[str | Document | D]) -> list[D | None]: ...
@@ -431,7 +431,7 @@ class Store(Generic[D]):
             One `Document` (or `default`) per id, in order.
         """
         results: list[Any] = []
-        for batch in _batches(map(self._id_of, ids), self.backend.batch_size):
+        for batch in batches(map(self._id_of, ids), self.backend.batch_size):
             found = self._backend.get_many(batch)
             results.extend(default if raw is None else self._give(self._document(raw)) for raw in found)
         return results
@@ -451,19 +451,18 @@ class Store(Generic[D]):
             BulkError: if some failed; the others are updated, and its `results` hold one entry per item.
         """
 
-        def prepare(item: Any) -> tuple[str, Change, Any]:
-            target, wanted = _pair(item, "changes")
+        def prepare(item: Any) -> Change:
+            target, wanted = pair(item, "changes")
             data, remove, increment = self._codec.encode_changes(wanted)
             change = Change(self._id_of(target), data, remove, increment)
             if remove or increment:
                 self._check_arguments("update", {"remove": remove, "increment": increment})
-            return change.document_id, change, wanted
-
-        def run(batch: list[tuple[str | None, Any]]) -> Any:
-            return self._backend.update_many([change for _, change in batch])
+            if self._events.before_write:
+                self._events.ask("update", change.document_id, wanted)
+            return change
 
         items = changes.items() if isinstance(changes, Mapping) else changes
-        return self._bulk("update", items, prepare, run, self._document)
+        return self._bulk("update", items, prepare, lambda batch: self._backend.update_many(batch))
 
     def delete_many(self, ids: Iterable[str | Document | D]) -> list[str]:
         """Delete many documents, in batches.
@@ -479,77 +478,44 @@ class Store(Generic[D]):
                 entry per id.
         """
 
-        def prepare(item: Any) -> tuple[str, str, None]:
+        def prepare(item: Any) -> str:
             id = self._id_of(item)
-            return id, id, None
+            if self._events.before_write:
+                self._events.ask("delete", id, None)
+            return id
 
-        def run(batch: list[tuple[str | None, Any]]) -> list[Any]:
-            ids = [id for id, _ in batch]
-            results = self._backend.delete_many(ids)
-            return [id if result is None else result for id, result in zip(ids, results, strict=True)]
+        def send(batch: list[str]) -> list[Any]:
+            results = self._backend.delete_many(batch)
+            return [id if result is None else result for id, result in zip(batch, results, strict=True)]
 
-        return self._bulk("delete", ids, prepare, run, lambda id: id)
+        def settle(result: Any) -> Any:
+            if self._events.after_write and not isinstance(result, DivanError):
+                self._events.tell("delete", result, None)
+            return result
+
+        return run_bulk("delete_many", ids, self.backend.batch_size, prepare, send, settle)
 
     def _bulk(
         self,
-        operation: Literal["create", "update", "delete"],
+        operation: Literal["create", "update"],
         items: Iterable[Any],
-        prepare: Callable[[Any], tuple[str | None, Any, Any]],
-        run: Callable[[list[tuple[str | None, Any]]], Sequence[Any]],
-        finish_item: Callable[[Any], Any],
-    ) -> list[Any]:
-        """Prepare items, send them in batches, and gather one result per item.
+        prepare: Callable[[Any], Any],
+        send: Callable[[list[Any]], Sequence[Any]],
+    ) -> list[D]:
+        """A bulk call whose results are documents."""
 
-        `prepare` turns an item into its id, what is sent for it, and what a hook is shown; whatever it raises is the
-        item's result.
-        """
-        results: list[Any] = []
-        failed = False
-        for batch in _batches(items, self.backend.batch_size):
-            outcome: list[Any] = [None] * len(batch)
-            sent: list[tuple[str | None, Any]] = []
-            positions: list[int] = []
-            for position, item in enumerate(batch):
-                try:
-                    id, prepared, shown = prepare(item)
-                    if self._events.before_write:
-                        self._events.ask(operation, id, shown)
-                except DivanError as error:
-                    outcome[position] = error
-                    failed = True
-                else:
-                    sent.append((id, prepared))
-                    positions.append(position)
-            fatal: DivanError | None = None
-            if sent:
-                try:
-                    answers = run(sent)
-                except StoreClosed:
-                    raise
-                except DivanError as error:
-                    # The store did not answer for the batch; those before it have been carried out.
-                    fatal = error
-                    answers = [error] * len(sent)
-                for position, answer in zip(positions, answers, strict=True):
-                    if isinstance(answer, DivanError):
-                        failed = True
-                        outcome[position] = answer
-                    else:
-                        try:
-                            result = finish_item(answer)
-                            written = result if isinstance(result, Document) else None
-                            if self._events.after_write:
-                                self._events.tell(operation, result if written is None else written.id, written)
-                            outcome[position] = result if written is None else self._give(written)
-                        except DivanError as error:  # it is stored, but can't be read back
-                            failed = True
-                            outcome[position] = error
-            results.extend(outcome)
-            if fatal is not None:
-                raise BulkError(f"{operation}_many", results) from fatal
-        if failed:
-            raise BulkError(f"{operation}_many", results)
-        return results
+        def settle(answer: Any) -> Any:
+            if isinstance(answer, DivanError):
+                return answer
+            try:
+                document = self._document(answer)
+                if self._events.after_write:
+                    self._events.tell(operation, document.id, document)
+                return self._give(document)
+            except DivanError as error:  # it is stored, but can't be read back
+                return error
+
+        return run_bulk(f"{operation}_many", items, self.backend.batch_size, prepare, send, settle)
 
     # The store itself
 
@@ -652,18 +618,6 @@ class _ClosedBackend:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise StoreClosed(f"the store {self._url} is closed; open it again")
-
-
-def _pair(item: Any, what: str) -> tuple[Any, Any]:
-    if not isinstance(item, Sequence) or isinstance(item, str) or len(item) != 2:
-        raise InvalidDocument(f"an item is a pair of an id and its {what}, not {shown(item)}")
-    return item[0], item[1]
-
-
-def _batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def _fields_of(query: Query) -> list[str]:

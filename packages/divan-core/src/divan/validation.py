@@ -154,8 +154,11 @@ def _quick(value: Any, depth: int) -> Any:
     if kind is list:
         entries = enumerate(value)
     elif kind is dict:
-        if not _known_names.issuperset(value) or not all(name.__class__ is str for name in value):
+        if not _known_names.issuperset(value):
             raise _InDoubtError
+        for name in value:
+            if name.__class__ is not str:
+                raise _InDoubtError
         entries = value.items()
     else:
         raise _InDoubtError

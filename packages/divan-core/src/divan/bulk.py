@@ -1,0 +1,79 @@
+"""Bulk calls: any number of items, sent in batches, with one result each; a failed item loses no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from divan.errors import BulkError, DivanError, InvalidDocument, StoreClosed, shown
+
+_T = TypeVar("_T")
+
+
+def run_bulk(
+    call: str,
+    items: Iterable[Any],
+    size: int,
+    prepare: Callable[[Any], Any],
+    send: Callable[[list[Any]], Sequence[Any]],
+    settle: Callable[[Any], Any],
+) -> list[Any]:
+    """Carry out one bulk call.
+
+    Args:
+        call: The call's name, for the error.
+        items: What the caller gave.
+        size: How many items make a batch.
+        prepare: Turns an item into what is sent for it; the `DivanError` that it raises is the item's result.
+        send: Sends a batch; one answer for each, in order.
+        settle: Turns an answer into the item's result, a `DivanError` if it failed.
+
+    Returns:
+        One result per item, in order.
+
+    Raises:
+        BulkError: if an item failed, or the store did not answer for a batch: no further one is sent then.
+    """
+    results: list[Any] = []
+    for batch in batches(items, size):
+        prepared: list[Any] = []
+        for item in batch:
+            try:
+                prepared.append(prepare(item))
+            except DivanError as error:
+                prepared.append(error)
+        sent = [one for one in prepared if not isinstance(one, DivanError)]
+        try:
+            answers = send(sent) if sent else ()
+        except StoreClosed:
+            raise
+        except DivanError as error:
+            results.extend(one if isinstance(one, DivanError) else error for one in prepared)
+            raise BulkError(call, results) from error
+        if len(answers) == len(prepared):
+            results.extend(map(settle, answers))
+        else:
+            settled = map(settle, answers)
+            results.extend(one if isinstance(one, DivanError) else next(settled) for one in prepared)
+    if any(isinstance(result, DivanError) for result in results):
+        raise BulkError(call, results)
+    return results
+
+
+def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """The items, so many at a time."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def pair(item: Any, what: str) -> tuple[Any, Any]:
+    """An item that is an id and something beside it.
+
+    Raises:
+        InvalidDocument: if it is no pair.
+    """
+    if not isinstance(item, Sequence) or isinstance(item, str) or len(item) != 2:
+        raise InvalidDocument(f"an item is a pair of an id and its {what}, not {shown(item)}")
+    return item[0], item[1]
