@@ -24,6 +24,9 @@ class Codec:
         backend: The open driver.
         fields: Field name → the serializer of its field type.
         model: The class whose instances stand for documents, if the schema is one.
+
+    Attributes:
+        is_plain: Whether there is neither: what a driver returns as a `Document` is what the caller gets.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class Codec:
     ) -> None:
         self._backend = backend
         self._model = model
+        self.is_plain = not fields and model is None
         self._fields = fields
         self._native = backend.native_types
         self._exclude = tuple(backend.exclude_keys)
@@ -53,7 +57,7 @@ class Codec:
 
     def encode(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """A private copy of the fields in stored form, checked."""
-        if self._fields and isinstance(data, Mapping):
+        if not self.is_plain and isinstance(data, Mapping):
             data = self._serialize(data)
         return validate_document(data, self._native)
 

@@ -26,7 +26,7 @@ class Document(dict[str, Any]):
     native: Any
 
     def __init__(self, fields: Any = (), /, id: str = "", rev: str | None = None, native: Any = None) -> None:
-        super().__init__(fields)
+        dict.__init__(self, fields)  # by name: super() takes as long again
         self.id = id
         self.rev = rev
         self.native = native

@@ -404,12 +404,16 @@ class Store(Generic[D]):
         Raises:
             BulkError: if some failed; the others are stored, and its `results` hold one entry per document.
         """
+        is_plain = self._codec.is_plain
 
         def prepare(item: Any) -> tuple[str | None, dict[str, Any]]:
             id, data = pair(item, "data") if isinstance(item, tuple) else (None, item)
-            given = self._codec.fields_of(data)
+            given = data
+            if not is_plain:
+                given = self._codec.fields_of(data)
+                id = self._codec.id_in(data) if id is None else id
             fields = self._encode(given)
-            id = self._id_to_create(id if id is not None else self._codec.id_in(data))
+            id = self._id_to_create(id)
             if self._events.before_write:
                 self._events.ask("create", id, given)
             return id, fields
@@ -503,9 +507,10 @@ class Store(Generic[D]):
         send: Callable[[list[Any]], Sequence[Any]],
     ) -> list[D]:
         """A bulk call whose results are documents."""
+        untouched = self._codec.is_plain and not self._events.after_write
 
         def settle(answer: Any) -> Any:
-            if isinstance(answer, DivanError):
+            if isinstance(answer, DivanError) or (untouched and answer.__class__ is Document):
                 return answer
             try:
                 document = self._document(answer)
