@@ -537,7 +537,9 @@ def test_conformance_takes_the_url_from_the_environment_and_passes_options_on(si
 
 
 def test_conformance_without_the_suites_extra_says_what_to_install(site: Site, url: str) -> None:
-    (site.folder / "hypothesis.py").write_text("raise ImportError('gone', name='hypothesis')", encoding="utf-8")
+    # What None stands for in sys.modules can't be imported: as if it were not installed.
+    missing = "import sys\nsys.modules['hypothesis'] = None\n"
+    (site.folder / "sitecustomize.py").write_text(missing, encoding="utf-8")
     ended = site.run("conformance", url)
     assert ended.returncode == 1
     assert "pip install 'divan-core[testing]'" in ended.stderr

@@ -222,6 +222,13 @@ def test_no_secret_is_in_any_error_that_open_raises(secret: str, template: str) 
             assert "hunter2" not in text
 
 
+def test_an_unknown_option_behind_a_secret_is_not_named():
+    with pytest.raises(divan.InvalidURL, match=r"memory has no option '\*\*\*' \(in a secret's value, '&' is written %26\)"):
+        divan.open("memory://db?password=a&s3cret=")
+    with pytest.raises(divan.InvalidURL, match="memory has no option 'colour'; its options are: none"):
+        divan.open("memory://db?colour=red")
+
+
 @given(SECRETS)
 def test_no_secret_is_in_a_parsed_url_that_is_printed(secret: str) -> None:
     encoded = quote(secret, safe="")

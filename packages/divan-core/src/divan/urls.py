@@ -174,7 +174,7 @@ def check_options(
             continue
         if name not in known:
             names = ", ".join(sorted(known)) or "none"
-            raise InvalidURL(f"{backend} has no option {name!r}; its options are: {names}")
+            raise InvalidURL(f"{backend} has no option {shown_option(name, given)}; its options are: {names}")
         try:
             parsed[name] = known[name](value) if isinstance(value, str) else value
         except ValueError as error:
@@ -182,3 +182,18 @@ def check_options(
             reason = "" if is_secret(name) else f": {error}"
             raise InvalidURL(f"{backend}: the option {name}={shown} can't be used{reason}") from None
     return parsed
+
+
+def shown_option(name: str, given: Mapping[str, Any]) -> str:
+    """An unknown option's name as it stands in a message.
+
+    Behind a secret it can be the rest of that, its ``&`` not percent-encoded, and is not shown.
+
+    Args:
+        name: The unknown option.
+        given: All options, in the order in which they were given.
+    """
+    before = list(given)[: list(given).index(name)]
+    if any(is_secret(other) for other in before):
+        return "'***' (in a secret's value, '&' is written %26)"
+    return repr(name)

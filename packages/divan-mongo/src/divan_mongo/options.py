@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from divan.backends.base import is_secret
 from divan.errors import ConnectionFailed, InvalidURL
-from divan.urls import boolean
+from divan.urls import boolean, shown_option
 from pymongo import MongoClient
 from pymongo.common import VALIDATORS, validate
 from pymongo.errors import ConfigurationError, InvalidURI
@@ -56,7 +56,7 @@ def read_settings(path: str, options: Mapping[str, Any]) -> Settings:
         if name in _OWN:
             own[name] = _parse(name, value, _OWN[name])
         elif name not in _FROM_THE_URL:
-            client[name] = _parse(name, value, _client_option(name))
+            client[name] = _parse(name, value, _client_option(name, options))
     database, _, in_path = path.partition(".")
     collection = own.get("collection", in_path or DEFAULT_COLLECTION)
     if in_path and in_path != collection:
@@ -165,13 +165,13 @@ def _parse(name: str, value: Any, parse: Callable[[Any], Any]) -> Any:
         raise InvalidURL(f"mongo: the option {name}={value!r} can't be used: {error}") from error
 
 
-def _client_option(name: str) -> Callable[[Any], Any]:
+def _client_option(name: str, given: Mapping[str, Any]) -> Callable[[Any], Any]:
     """What checks an option of pymongo's own; pymongo then reads it once more."""
     if name.lower() not in _CLIENT_OPTIONS:
         close = difflib.get_close_matches(name.lower(), [*_OWN, *_CLIENT_OPTIONS], n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise InvalidURL(
-            f"mongo has no option {name!r}{hint}; its options are {', '.join(_OWN)}, and pymongo's: "
+            f"mongo has no option {shown_option(name, given)}{hint}; its options are {', '.join(_OWN)}, and pymongo's: "
             f"{', '.join(sorted(_CLIENT_OPTIONS))}"
         )
 
