@@ -223,7 +223,9 @@ def test_no_secret_is_in_any_error_that_open_raises(secret: str, template: str) 
 
 
 def test_an_unknown_option_behind_a_secret_is_not_named():
-    with pytest.raises(divan.InvalidURL, match=r"memory has no option '\*\*\*' \(in a secret's value, '&' is written %26\)"):
+    with pytest.raises(
+        divan.InvalidURL, match=r"memory has no option '\*\*\*' \(in a secret's value, '&' is written %26\)"
+    ):
         divan.open("memory://db?password=a&s3cret=")
     with pytest.raises(divan.InvalidURL, match="memory has no option 'colour'; its options are: none"):
         divan.open("memory://db?colour=red")

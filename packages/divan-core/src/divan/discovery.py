@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import importlib_metadata
 
 from divan.errors import AmbiguousBackend, BackendLoadError, BackendNotFound
-from divan.known import KNOWN_BACKENDS
 
 if TYPE_CHECKING:
     from divan.backends.base import BaseDivanBackend
@@ -233,6 +232,8 @@ def find_backend(name: str) -> BackendInfo:
 
 
 def _not_found(name: str, short: str, infos: list[BackendInfo]) -> str:
+    from divan.known import KNOWN_BACKENDS  # only on the way to an error
+
     installed = ", ".join(info.name for info in infos) or "none"
     hidden = [
         info.distribution

@@ -14,24 +14,23 @@ from typing import Any, Final
 from divan.documents import Document
 from divan.errors import InvalidDocument, InvalidSchema
 
+if typing.TYPE_CHECKING:
 
-class _Dataclass(typing.Protocol):
-    __dataclass_fields__: typing.ClassVar[dict[str, Any]]
+    class _Dataclass(typing.Protocol):
+        __dataclass_fields__: typing.ClassVar[dict[str, Any]]
 
+    class _Attrs(typing.Protocol):
+        __attrs_attrs__: typing.ClassVar[Any]
 
-class _Attrs(typing.Protocol):
-    __attrs_attrs__: typing.ClassVar[Any]
+    class _Struct(typing.Protocol):
+        __struct_fields__: typing.ClassVar[tuple[str, ...]]
 
+    class _Pydantic(typing.Protocol):
+        model_fields: typing.ClassVar[dict[str, Any]]
 
-class _Struct(typing.Protocol):
-    __struct_fields__: typing.ClassVar[tuple[str, ...]]
-
-
-class _Pydantic(typing.Protocol):
-    model_fields: typing.ClassVar[dict[str, Any]]
-
-
-M = typing.TypeVar("M", bound=_Dataclass | _Attrs | _Struct | _Pydantic)
+    M = typing.TypeVar("M", bound=_Dataclass | _Attrs | _Struct | _Pydantic)
+else:
+    M = typing.TypeVar("M")  # four protocols take as long to make as all the rest of this module
 """A class whose instances stand for documents."""
 
 _FIELD_TYPES: Final = {

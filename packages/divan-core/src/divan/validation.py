@@ -82,13 +82,14 @@ def validate_document(data: object, native: tuple[type, ...] = ()) -> dict[str, 
         plain = dict(data)
     else:
         raise InvalidDocument(f"a document is a mapping of field names to values, not {_article(data)}")
-    known = _known_names
+    if not _known_names.issuperset(plain):
+        for name in plain:
+            if name not in _known_names:
+                _check_name(name, "", top=True)
+                _remember(_plain_name(name))
     for name, value in plain.items():
-        if name.__class__ is not str or name not in known:
-            _check_name(name, "", top=True)
-            if name.__class__ is not str:
-                return validate_document({_plain_name(key): item for key, item in plain.items()}, native)
-            _remember(name)
+        if name.__class__ is not str:
+            return validate_document({_plain_name(key): item for key, item in plain.items()}, native)
         kind = value.__class__
         if kind is str:
             if not value.isascii():
