@@ -678,3 +678,22 @@ def test_a_document_that_a_driver_made_itself_is_adopted() -> None:
         document = store.create({"a": 1})
 
     assert (document, document.id, document.rev) == ({"a": 1}, "made", "7")
+
+
+class RemovesOnly(Full):
+    """A driver whose update takes `remove`, and no `increment`."""
+
+    def update(self, document_id: str, data: dict[str, Any], remove: Sequence[str] = ()) -> dict[str, Any]:
+        document = super().update(document_id, data)
+        for name in remove:
+            self.db[document_id].pop(name, None)
+            document.pop(name, None)
+        return document
+
+
+def test_a_bulk_update_asks_a_driver_only_for_what_its_changes_need() -> None:
+    with opened(RemovesOnly) as store:
+        store.create({"n": 1, "m": 2}, id="a")
+        assert store.update_many({"a": {"n": divan.REMOVE}}) == [{"m": 2}]
+        assert bulk_failure(lambda: store.update_many({"a": {"m": Increment(1)}})) != []
+        assert store.get("a") == {"m": 2}

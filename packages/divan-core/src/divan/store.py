@@ -459,8 +459,8 @@ class Store(Generic[D]):
             target, wanted = pair(item, "changes")
             data, remove, increment = self._codec.encode_changes(wanted)
             change = Change(self._id_of(target), data, remove, increment)
-            if remove or increment:
-                self._check_arguments("update", {"remove": remove, "increment": increment})
+            arguments = {"remove": remove, "increment": increment}
+            self._check_arguments("update", {name: value for name, value in arguments.items() if value})
             if self._events.before_write:
                 self._events.ask("update", change.document_id, wanted)
             return change
