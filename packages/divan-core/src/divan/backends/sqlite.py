@@ -169,7 +169,6 @@ class SQLiteBackend(BaseDivanBackend):
         remove: Sequence[str] = (),
         increment: Mapping[str, int | float] = {},
         rev: str | None = None,
-        document: Any = None,
     ) -> Document:
         file = self._file
         sql = None if increment else update_sql(file.table, tuple(data), tuple(remove), rev is not None)
@@ -195,7 +194,6 @@ class SQLiteBackend(BaseDivanBackend):
         document_id: str,
         data: dict[str, Any],
         rev: str | None = None,
-        document: Any = None,
         upsert: bool = False,
     ) -> Document:
         body = encode(data)
@@ -221,7 +219,7 @@ class SQLiteBackend(BaseDivanBackend):
             file.end_write()
         return Document(data, document_id, str(row[0]))
 
-    def delete(self, document_id: str, rev: str | None = None, document: Any = None) -> None:
+    def delete(self, document_id: str, rev: str | None = None) -> None:
         file = self._file
         writer = file.begin_write()
         try:
