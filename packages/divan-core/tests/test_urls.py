@@ -222,6 +222,11 @@ def test_no_secret_is_in_any_error_that_open_raises(secret: str, template: str) 
             assert "hunter2" not in text
 
 
+def test_a_url_that_is_no_string_is_not_shown():
+    with pytest.raises(divan.InvalidURL, match=r"a backend class, not bytes$"):
+        divan.open(b"redis://user:s3cret@host/db")
+
+
 def test_an_unknown_option_behind_a_secret_is_not_named():
     with pytest.raises(
         divan.InvalidURL, match=r"memory has no option '\*\*\*' \(in a secret's value, '&' is written %26\)"

@@ -57,7 +57,7 @@ class Codec:
 
     def encode(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """A private copy of the fields in stored form, checked."""
-        if not self.is_plain and isinstance(data, Mapping):
+        if self._fields and isinstance(data, Mapping):
             data = self._serialize(data)
         return validate_document(data, self._native)
 

@@ -94,7 +94,7 @@ def open(
         elif isinstance(url, type) and issubclass(url, BaseDivanBackend):
             name, cls = url.__name__, url
         else:
-            raise InvalidURL(f"open() takes a URL, a backend's name or a backend class, not {url!r}")
+            raise InvalidURL(f"open() takes a URL, a backend's name or a backend class, not {type(url).__name__}")
         parsed = StoreURL(scheme=name, host=host, port=port, database=database or "")
     return _open(cls, parsed, schema, allow_scans, load_plugins(plugins), options)
 

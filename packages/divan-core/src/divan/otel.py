@@ -15,7 +15,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 try:
-    from opentelemetry import context, metrics, trace
+    from opentelemetry import metrics, trace
     from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # not re-exported
     from opentelemetry.semconv.attributes import db_attributes, error_attributes, server_attributes
     from opentelemetry.semconv.metrics.db_metrics import DB_CLIENT_OPERATION_DURATION
@@ -69,7 +69,6 @@ class Tracing:
         attributes = _attributes(call)
         span = self._tracer.start_span(
             f"{call.operation} {call.store.backend.database}".strip(),
-            context=context.get_current(),
             kind=trace.SpanKind.CLIENT,
             attributes=attributes,
         )
