@@ -234,6 +234,11 @@ def test_a_document_that_goes_between_scan_and_read_is_skipped(
 
 
 def test_a_document_comes_once_though_scan_gives_its_key_twice() -> None:
+    """A table that shrinks between two pages makes SCAN start the bucket under its cursor anew.
+
+    Where the server's random hash puts a bucket's border under the cursor there is nothing to start anew (about one time
+    in sixteen), so other keys are tried then.
+    """
     with servers.fresh("redis") as own, divan.open(own.store_url("x")) as store:
 
         def table_size() -> int:
@@ -249,18 +254,26 @@ def test_a_document_comes_once_though_scan_gives_its_key_twice() -> None:
                 yield page
 
         backend._client.scan = recording
-        store.create_many([(str(n), {}) for n in range(5000)])
-        full = table_size()
-        found: list[str] = []
-        for document in store:
-            found.append(document.id)
-            if len(found) == 2500:
-                kept = {key.decode().removeprefix("x:") for key in scanned[-400:]}  # those that share a bucket then
-                store.delete_many([str(n) for n in range(5000) if str(n) not in kept])
-                wait_until(lambda: table_size() < full / 6, "the table's shrinking")
-        assert len(scanned) > len(set(scanned)), "SCAN gave no key twice: the test shows nothing"
-        assert len(found) == len(set(found))
-        assert kept <= set(found)
+        for attempt in range(30):
+            ids = [f"{attempt}-{n}" for n in range(5000)]
+            store.create_many([(id, {}) for id in ids])
+            full = table_size()
+            scanned.clear()
+            kept: set[str] = set()
+            found: list[str] = []
+            for document in store:
+                found.append(document.id)
+                if len(found) == 2500:
+                    kept = {key.decode().removeprefix("x:") for key in scanned[-400:]}  # they share a bucket soon
+                    store.delete_many([id for id in ids if id not in kept])
+                    wait_until(lambda full=full: table_size() < full / 6, "the table's shrinking")
+            assert len(found) == len(set(found))
+            assert kept <= set(found)
+            if len(scanned) > len(set(scanned)):
+                break
+            store.delete_many(kept)
+        else:
+            pytest.fail("SCAN gave no key twice: the test shows nothing")
 
 
 # Exact values
