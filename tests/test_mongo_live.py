@@ -646,7 +646,7 @@ def test_the_collection_is_named_in_the_path_or_by_an_option(
         ("mongo://localhost/a.system.users", "no name for a collection"),
         ("mongo://localhost/a?replicaset=x&reed=1", "no option 'reed'.*its options are.*readpreference"),
         ("mongo://localhost/a?timeout=soon", "timeout='soon'"),
-        ("mongo://localhost/a?timeout=0", "above 0"),
+        ("mongo://localhost/a?timeout=0", "greater than 0"),
         ("mongo://localhost/a?types=bson", "native or portable"),
         ("mongo://localhost/a?create=perhaps", "true or false"),
         ("mongo://localhost/a?tls=maybe", "tls='maybe'"),

@@ -13,7 +13,7 @@ import pytest
 from divan import BackendNotFound, InvalidURL
 from divan.backends.base import Options, is_secret
 from divan.backends.memory import MemoryBackend
-from divan.urls import StoreURL, boolean, check_options, parse_url
+from divan.urls import MAX_SECONDS, StoreURL, boolean, check_options, parse_url, seconds
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -326,6 +326,21 @@ def test_a_boolean_option_may_be_off(text: str) -> None:
 def test_a_boolean_option_is_nothing_else(text: str) -> None:
     with pytest.raises(ValueError, match="give true or false"):
         boolean(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [("5", 5.0), ("0.25", 0.25), ("1e3", 1000.0), (2, 2.0), (0.5, 0.5), (MAX_SECONDS, 1e6)]
+)
+def test_an_option_in_seconds_is_text_or_a_number(value: str | float, number: float) -> None:
+    assert seconds(value) == number
+
+
+@pytest.mark.parametrize(
+    "value", ["", "0", "-1", "nan", "inf", "1e300", "5 s", "true", 0, -0.5, 10**400, MAX_SECONDS + 1, True, None, [1]]
+)
+def test_an_option_in_seconds_is_nothing_else(value: Any) -> None:
+    with pytest.raises(ValueError, match="give a number of seconds greater than 0, and at most 1000000"):
+        seconds(value)
 
 
 def test_options_hide_their_secrets_but_hold_them() -> None:

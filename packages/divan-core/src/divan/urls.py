@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from divan.backends.base import is_secret
@@ -146,6 +146,28 @@ def boolean(text: str) -> bool:
     if value is None:
         raise ValueError("give true or false")
     return value
+
+
+MAX_SECONDS: Final = 1_000_000
+"""The longest time that an option takes, in seconds: every clock and socket can wait so long."""
+
+
+def seconds(value: str | float) -> float:
+    """Read an option that is a time in seconds: its text, or the number that was given by keyword.
+
+    Returns:
+        A number greater than 0, and at most `MAX_SECONDS`.
+
+    Raises:
+        ValueError: if it is no such number.
+    """
+    try:
+        number = 0.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = 0.0
+    if not 0 < number <= MAX_SECONDS:
+        raise ValueError(f"give a number of seconds greater than 0, and at most {MAX_SECONDS}")
+    return number
 
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from divan.errors import DatabaseNotFound, InvalidURL, StoreError
-from divan.urls import boolean
+from divan.urls import boolean, seconds
 
 from divan_couchdb.client import Client, Dropped
 
@@ -17,19 +17,12 @@ _MAX_NAME: Final = 238
 """CouchDB's own limit, so that the name of a shard's file fits into 255 bytes."""
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError("give a number of seconds greater than 0")
-    return value
-
-
 KNOWN_OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
     "ca_file": str,
-    "connect_timeout": _seconds,
+    "connect_timeout": seconds,
     "create": boolean,
     "partitioned": boolean,
-    "timeout": _seconds,
+    "timeout": seconds,
     "verify": boolean,
 }
 
@@ -70,9 +63,9 @@ def make_client(database: str, host: str, port: int, options: Mapping[str, Any])
 def _checked(name: str, value: Any) -> float:
     """A number of seconds that was given by keyword, and so was not parsed."""
     try:
-        return _seconds(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidURL(f"couchdb: {name} is a number of seconds greater than 0, not {value!r}") from error
+        return seconds(value)
+    except ValueError as error:
+        raise InvalidURL(f"couchdb: the option {name}={value!r} can't be used: {error}") from None
 
 
 def _tls(options: Mapping[str, Any]) -> ssl.SSLContext:

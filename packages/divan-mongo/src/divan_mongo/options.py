@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from divan.backends.base import is_secret
 from divan.errors import ConnectionFailed, InvalidURL
-from divan.urls import boolean, shown_option
+from divan.urls import boolean, seconds, shown_option
 from pymongo import MongoClient
 from pymongo.common import VALIDATORS, validate
 from pymongo.errors import ConfigurationError, InvalidURI
@@ -65,13 +65,13 @@ def read_settings(path: str, options: Mapping[str, Any]) -> Settings:
     timeout, connect_timeout = own.get("timeout", _TIMEOUT), own.get("connect_timeout", _CONNECT_TIMEOUT)
     given = {name.lower() for name in client}
     # Not timeoutMS: that would bound a whole scan, and costs every operation some CPU. It can be given, though.
-    for name, seconds in (
+    for name, wait in (
         ("socketTimeoutMS", timeout),
         ("connectTimeoutMS", min(timeout, connect_timeout)),
         ("serverSelectionTimeoutMS", connect_timeout),
     ):
         if name.lower() not in given:
-            client[name] = max(1, round(seconds * 1000))
+            client[name] = max(1, round(wait * 1000))
     return Settings(database, collection, own.get("types", False), own.get("create", True), client)
 
 
@@ -182,13 +182,6 @@ def _client_option(name: str, given: Mapping[str, Any]) -> Callable[[Any], Any]:
     return check
 
 
-def _seconds(value: Any) -> float:
-    seconds = float(value)
-    if not 0 < seconds < 1_000_000:
-        raise ValueError("give a number of seconds above 0")
-    return seconds
-
-
 def _switch(value: Any) -> bool:
     return value if isinstance(value, bool) else boolean(str(value))
 
@@ -201,9 +194,9 @@ def _types(value: Any) -> bool:
 
 _OWN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "collection": str,
-    "connect_timeout": _seconds,
+    "connect_timeout": seconds,
     "create": _switch,
-    "timeout": _seconds,
+    "timeout": seconds,
     "types": _types,
 }
 # Documents are decoded as Divan needs them, and credentials have their place in the URL.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 import redis
 from divan.errors import InvalidURL
-from divan.urls import boolean
+from divan.urls import boolean, seconds
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
@@ -19,13 +18,6 @@ from redis.sentinel import Sentinel
 SENTINEL_PORT: Final = 26379
 _CONNECT_SECONDS: Final = 5.0
 _SECONDS: Final = 10.0
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise ValueError("give a number of seconds above 0")
-    return value
 
 
 def _whole(text: str) -> int:
@@ -47,7 +39,7 @@ def _requirement(text: str) -> str:
 
 
 KNOWN_OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
-    "connect_timeout": _seconds,
+    "connect_timeout": seconds,
     "create": boolean,
     "db": _whole,
     "retries": _whole,
@@ -61,7 +53,7 @@ KNOWN_OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
     "ssl_cert_reqs": _requirement,
     "ssl_check_hostname": boolean,
     "ssl_keyfile": _file,
-    "timeout": _seconds,
+    "timeout": seconds,
 }
 """URL option → what reads its text."""
 

@@ -27,7 +27,7 @@ from divan.errors import (
 )
 from divan.query import Explanation, Query, SortKey, parse
 from divan.serializers import DEFAULT_SERIALIZERS
-from divan.urls import boolean
+from divan.urls import boolean, seconds
 from divan.validation import check_path
 
 # Revisions start at random, so that a document that is deleted and made again never gets an old one back. Not the
@@ -37,13 +37,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
 
 _INDEX_IN_PLAN: Final = re.compile(r"USING (?:COVERING )?INDEX (.+?)(?: \(|$)")
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1e6:
-        raise ValueError("give a number of seconds greater than 0")
-    return value
 
 
 def _mode(text: str) -> str:
@@ -82,7 +75,7 @@ class SQLiteBackend(BaseDivanBackend):
     default_serializers: ClassVar[Mapping[str, Serializer]] = DEFAULT_SERIALIZERS
     exclude_keys: ClassVar[tuple[str, ...]] = ()
     known_options: ClassVar[Mapping[str, Callable[[str], Any]] | None] = {
-        "timeout": _seconds,
+        "timeout": seconds,
         "create": boolean,
         "mode": _mode,
         "table": _table,
@@ -115,7 +108,7 @@ class SQLiteBackend(BaseDivanBackend):
             self._file = DatabaseFile(
                 path,
                 table,
-                timeout=_seconds(self.options.get("timeout", 10.0)),
+                timeout=seconds(self.options.get("timeout", 10.0)),
                 create=bool(self.options.get("create", True)),
                 read_only=_mode(self.options.get("mode", "rw")) == "ro",
             )
