@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import divan
 import pytest
@@ -29,6 +29,7 @@ from divan import (
     RevisionConflict,
     Store,
     StoreClosed,
+    StoreError,
 )
 from divan.backends.memory import MemoryBackend
 
@@ -274,6 +275,25 @@ def test_an_item_that_is_stored_but_can_not_be_read_back_fails_alone() -> None:
         assert store.count() == 3
 
 
+@pytest.mark.parametrize(
+    ("call", "method"),
+    [
+        (lambda store: store.create_many([{}, {}]), "create_many"),
+        (lambda store: store.get_many(["a", "b"]), "get_many"),
+        (lambda store: store.update_many([("a", {}), ("b", {})]), "update_many"),
+        (lambda store: store.delete_many(["a", "b"]), "delete_many"),
+    ],
+)
+@pytest.mark.parametrize("answers", [[], [Document()] * 3])
+def test_a_backend_that_does_not_answer_for_each_item_is_named(
+    call: Callable[[Store], Any], method: str, answers: list[Any]
+) -> None:
+    with divan.open(MemoryBackend, database="miscounts") as store:
+        setattr(store.backend, method, lambda items: answers)
+        with pytest.raises(StoreError, match=rf"{method}\(\) gave {len(answers)} results for 2 items"):
+            call(store)
+
+
 class Flaky(MemoryBackend):
     """Loses its connection at the second batch."""
 
@@ -517,8 +537,10 @@ def test_threads_that_read_while_others_write_see_whole_documents(store: Store) 
 
 
 def test_threads_that_open_stores_at_once_all_get_one() -> None:
+    name = f"memory://{uuid4()}"  # a named database outlives its stores, and this run of the test
+
     def work(number: int) -> str:
-        with divan.open("memory://threads", schema={"day": "DateField"}) as store:
+        with divan.open(name, schema={"day": "DateField"}) as store:
             return store.create({"day": datetime.date(2026, 12, 1)}, id=str(number)).id
 
     with ThreadPoolExecutor(8) as pool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from divan.errors import BulkError, DivanError, InvalidDocument, StoreClosed, shown
+from divan.errors import BulkError, DivanError, InvalidDocument, StoreClosed, StoreError, shown
 
 _T = TypeVar("_T")
 
@@ -17,7 +17,7 @@ def run_bulk(
     size: int,
     prepare: Callable[[Any], Any],
     send: Callable[[list[Any]], Sequence[Any]],
-    settle: Callable[[Any], Any],
+    settle: Callable[[list[Any], Sequence[Any]], Sequence[Any]],
 ) -> list[Any]:
     """Carry out one bulk call.
 
@@ -27,23 +27,27 @@ def run_bulk(
         size: How many items make a batch.
         prepare: Turns an item into what is sent for it; the `DivanError` that it raises is the item's result.
         send: Sends a batch; one answer for each, in order.
-        settle: Turns an answer into the item's result, a `DivanError` if it failed.
+        settle: Turns what was sent and the answers into the items' results, a `DivanError` for each that failed.
 
     Returns:
         One result per item, in order.
 
     Raises:
         BulkError: if an item failed, or the store did not answer for a batch: no further one is sent then.
+        StoreError: if the backend did not give one answer per item.
     """
     results: list[Any] = []
+    failed = False
     for batch in batches(items, size):
         prepared: list[Any] = []
+        refused = False
         for item in batch:
             try:
                 prepared.append(prepare(item))
             except DivanError as error:
                 prepared.append(error)
-        sent = [one for one in prepared if not isinstance(one, DivanError)]
+                refused = True
+        sent = [one for one in prepared if not isinstance(one, DivanError)] if refused else prepared
         try:
             answers = send(sent) if sent else ()
         except StoreClosed:
@@ -51,12 +55,14 @@ def run_bulk(
         except DivanError as error:
             results.extend(one if isinstance(one, DivanError) else error for one in prepared)
             raise BulkError(call, results) from error
-        if len(answers) == len(prepared):
-            results.extend(map(settle, answers))
-        else:
-            settled = map(settle, answers)
-            results.extend(one if isinstance(one, DivanError) else next(settled) for one in prepared)
-    if any(isinstance(result, DivanError) for result in results):
+        check_answers(call, sent, answers)
+        settled = settle(sent, answers)
+        if refused:
+            done = iter(settled)
+            settled = [one if isinstance(one, DivanError) else next(done) for one in prepared]
+        failed = failed or refused or any(isinstance(result, DivanError) for result in settled)
+        results.extend(settled)
+    if failed:
         raise BulkError(call, results)
     return results
 
@@ -66,6 +72,16 @@ def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def check_answers(call: str, sent: Sequence[Any], answers: Sequence[Any]) -> None:
+    """Hold a backend to one answer per item: with more or fewer, nobody knows which is whose.
+
+    Raises:
+        StoreError: naming the call, if it is not so.
+    """
+    if len(answers) != len(sent):
+        raise StoreError(f"the backend's {call}() gave {len(answers)} results for {len(sent)} items; tell its author")
 
 
 def pair(item: Any, what: str) -> tuple[Any, Any]:

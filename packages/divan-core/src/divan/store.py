@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
 
 from divan.backends.base import BaseDivanBackend, Change
-from divan.bulk import batches, pair, run_bulk
+from divan.bulk import batches, check_answers, pair, run_bulk
 from divan.codec import Codec
 from divan.documents import REMOVE, Document
 from divan.errors import (
@@ -437,6 +437,7 @@ class Store(Generic[D]):
         results: list[Any] = []
         for batch in batches(map(self._id_of, ids), self.backend.batch_size):
             found = self._backend.get_many(batch)
+            check_answers("get_many", batch, found)
             results.extend(default if raw is None else self._give(self._document(raw)) for raw in found)
         return results
 
@@ -488,16 +489,22 @@ class Store(Generic[D]):
                 self._events.ask("delete", id, None)
             return id
 
-        def send(batch: list[str]) -> list[Any]:
-            results = self._backend.delete_many(batch)
-            return [id if result is None else result for id, result in zip(batch, results, strict=True)]
+        def settle(sent: list[str], answers: Sequence[Any]) -> list[Any]:
+            results = [id if answer is None else answer for id, answer in zip(sent, answers, strict=True)]
+            if self._events.after_write:
+                for result in results:
+                    if not isinstance(result, DivanError):
+                        self._events.tell("delete", result, None)
+            return results
 
-        def settle(result: Any) -> Any:
-            if self._events.after_write and not isinstance(result, DivanError):
-                self._events.tell("delete", result, None)
-            return result
-
-        return run_bulk("delete_many", ids, self.backend.batch_size, prepare, send, settle)
+        return run_bulk(
+            "delete_many",
+            ids,
+            self.backend.batch_size,
+            prepare,
+            lambda batch: cast(Sequence[Any], self._backend.delete_many(batch)),
+            settle,
+        )
 
     def _bulk(
         self,
@@ -509,18 +516,24 @@ class Store(Generic[D]):
         """A bulk call whose results are documents."""
         untouched = self._codec.is_plain and not self._events.after_write
 
-        def settle(answer: Any) -> Any:
-            if isinstance(answer, DivanError) or (untouched and answer.__class__ is Document):
-                return answer
-            try:
-                document = self._document(answer)
-                if self._events.after_write:
-                    self._events.tell(operation, document.id, document)
-                return self._give(document)
-            except DivanError as error:  # it is stored, but can't be read back
-                return error
+        def settle(_: list[Any], answers: Sequence[Any]) -> Sequence[Any]:
+            if untouched and {Document}.issuperset(map(type, answers)):
+                return answers
+            return [self._settled(operation, answer) for answer in answers]
 
         return run_bulk(f"{operation}_many", items, self.backend.batch_size, prepare, send, settle)
+
+    def _settled(self, operation: str, answer: Any) -> Any:
+        """The result of one item of a bulk call."""
+        if isinstance(answer, DivanError):
+            return answer
+        try:
+            document = self._document(answer)
+            if self._events.after_write:
+                self._events.tell(operation, document.id, document)
+            return self._give(document)
+        except DivanError as error:  # it is stored, but can't be read back
+            return error
 
     # The store itself
 

@@ -293,13 +293,17 @@ class SQLiteBackend(BaseDivanBackend):
             rev = _random.getrandbits(47) + 1
             rows.append((document_id, rev, encode(data)))
             made.append(Document(data, document_id, str(rev)))
-        sql = f"{self._insert} ON CONFLICT (id) DO NOTHING"
         with self._file.transaction() as writer:
-            if writer.executemany(sql, rows).rowcount == len(rows):
+            try:
+                writer.executemany(self._insert, rows)
                 return made
+            except sqlite3.IntegrityError as error:
+                if not is_taken(error):
+                    raise
             # An id was taken: once more, one by one, to learn which.
             writer.execute("ROLLBACK")
             writer.execute("BEGIN IMMEDIATE")
+            sql = f"{self._insert} ON CONFLICT (id) DO NOTHING"
             for index, row in enumerate(rows):
                 if not writer.execute(sql, row).rowcount:
                     made[index] = DocumentExists(row[0])
