@@ -26,8 +26,9 @@ nox.options.sessions = ["lint", "typecheck", "build", "tests"]
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 PYTHONS = ["3.11", "3.12", "3.13"]
-# Each worker starts the servers that its tests ask for; a class or module, whose tests share them, stays on one.
-PARALLEL = ["-n", "auto", "--maxprocesses=4", "--dist=loadscope"]
+# Each worker starts the servers that its tests ask for; a class or module, whose tests share them, stays on one. They
+# begin in the order of `tests/conftest.py`.
+PARALLEL = ["-n", "auto", "--maxprocesses=4", "--dist=loadscope", "--no-loadscope-reorder"]
 
 
 def _load(folder: Path) -> dict[str, Any]:
