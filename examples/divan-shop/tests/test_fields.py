@@ -12,7 +12,7 @@ import pytest
 from divan_shop import Money, Point
 from divan_shop.money import deserialize_money, serialize_money
 from divan_shop.points import deserialize_point, serialize_point
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 SCHEMA = {"price": "MoneyField", "at": "PointField"}
@@ -74,6 +74,7 @@ def test_values_may_be_given_in_stored_form(store: divan.Store) -> None:
     assert document == {"price": Money(Decimal("12.50"), "EUR"), "at": Point(1.0, 2.0)}
 
 
+@settings(deadline=None)
 @given(amounts)
 def test_every_amount_survives(amount: Decimal) -> None:
     stored = serialize_money(Money(amount, "EUR"))
@@ -81,6 +82,7 @@ def test_every_amount_survives(amount: Decimal) -> None:
     assert deserialize_money(stored).amount == amount
 
 
+@settings(deadline=None)
 @given(points)
 def test_every_point_survives(point: Point) -> None:
     assert deserialize_point(serialize_point(point)) == point

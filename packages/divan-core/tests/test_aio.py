@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import anyio
@@ -26,7 +27,7 @@ from divan.documents import Document
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 30.0
+PATIENCE = 300.0
 """Seconds after which a test that waits for an event gives up and fails."""
 
 
@@ -37,7 +38,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["memory", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path.as_posix()}/test.db"
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path.as_posix()}/test.db?timeout=600"
 
 
 class GatedBackend(MemoryBackend):
@@ -329,7 +330,9 @@ async def run_here(function: Callable[[], Any]) -> Any:
     return function()
 
 
-async def test_documents_are_fetched_in_chunks() -> None:
+async def test_documents_are_fetched_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Time stands still, so that no chunk is handed out before it is full.
+    monkeypatch.setattr("divan._aio_results.time", SimpleNamespace(monotonic=lambda: 0.0))
     run_here.calls = 0  # type: ignore[attr-defined]
     results = divan.aio.AsyncResults(run_here, lambda: iter(range(5000)))
     assert [number async for number in results] == list(range(5000))

@@ -20,6 +20,9 @@ needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and ps
 
 DIVAN = [sys.executable, "-m", "divan.cli"]
 
+# What whoever runs the tests may have set, and would show in what the commands print.
+PERSONAL = ("DIVAN_", "_DIVAN", "NO_COLOR", "FORCE_COLOR", "TTY_")
+
 
 class Site:
     """A folder of distributions that nobody has checked, on the path of the commands that are run."""
@@ -27,7 +30,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("DIVAN_", "_DIVAN"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(PERSONAL)},
             "PYTHONPATH": str(folder),
             "PYTHONIOENCODING": "utf-8",
         }
@@ -53,7 +56,7 @@ class Site:
             encoding="utf-8",
             env={**self.environment, **(env or {})},
             check=False,
-            timeout=60,
+            timeout=300,
         )
 
     @contextmanager
@@ -167,7 +170,7 @@ def test_output_is_streamed_and_ends_quietly_when_its_reader_does(
     with site.started(command, endless) as (process, output):
         assert output.readline() == first
         output.close()
-        assert process.wait(timeout=60) == 141
+        assert process.wait(timeout=300) == 141
         assert process.stderr is not None
         assert process.stderr.read() == b""
 
@@ -177,7 +180,7 @@ def test_ctrl_c_exits_130_without_a_traceback(site: Site, endless: str) -> None:
     with site.started("find", endless) as (process, output):
         output.readline()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 130
         assert b"Traceback" not in errors
 
@@ -208,7 +211,7 @@ def on_a_terminal(site: Site) -> Callable[..., str]:
         )
         os.close(slave)
         shown = b"".join(_read_all(master))
-        process.wait(timeout=60)
+        process.wait(timeout=300)
         os.close(master)
         return shown.decode().replace("\r\n", "\n")
 

@@ -18,4 +18,5 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 class TestSQLite(Conformance):
     @pytest.fixture
     def store_url(self, folder: str) -> str:
-        return f"sqlite:///{folder}/{{name}}.db"
+        # Threads that write at once queue for the file: on a slow disk the last may wait longer than the default.
+        return f"sqlite:///{folder}/{{name}}.db?timeout=600"

@@ -86,9 +86,10 @@ Outcomes = dict[str, dict[str, tuple[str, str]]]
 
 def pytest_run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "DIVAN_"))}
+    personal = ("PYTEST_", "DIVAN_", "FORCE_COLOR", "PY_COLORS")  # set by whoever runs this; colours would split words
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(personal)}
     return subprocess.run(
-        command, cwd=cwd, env={**kept, **environment}, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=cwd, env={**kept, **environment}, capture_output=True, text=True, timeout=1200, check=False
     )
 
 

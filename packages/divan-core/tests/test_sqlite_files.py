@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -328,12 +327,13 @@ def test_a_thread_that_writes_for_ever_is_a_timeout_for_the_others(path: Path) -
     assert [type(error) for error in errors] == [OperationTimeout]
 
 
-def test_a_damaged_file_is_said_to_be_damaged(path: Path) -> None:
+@pytest.mark.parametrize("byte", [0x00, 0x02, 0x05, 0x0A, 0x0D, 0x55, 0xFF])  # nothing, kinds of pages, and noise
+def test_a_damaged_file_is_said_to_be_damaged(path: Path, byte: int) -> None:
     backend = SQLiteBackend(str(path))
     backend.create_many([(f"d{n}", {"text": "x" * 1000}) for n in range(1000)])
     backend.close()
     content = bytearray(path.read_bytes())
-    content[8192:] = os.urandom(1) * (len(content) - 8192)
+    content[8192:] = bytes([byte]) * (len(content) - 8192)
     path.write_bytes(content)
     backend = SQLiteBackend(str(path))
     with pytest.raises(StoreError, match="is damaged"):

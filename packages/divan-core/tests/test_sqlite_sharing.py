@@ -21,7 +21,7 @@ from divan.query import parse
 
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[SQLiteBackend]:
-    backend = SQLiteBackend(str(tmp_path / "documents.db"), timeout=60)
+    backend = SQLiteBackend(str(tmp_path / "documents.db"), timeout=600)
     yield backend
     backend.close()
 
@@ -50,6 +50,21 @@ def program(text: str, *arguments: str, **options: Any) -> subprocess.Popen[str]
     return subprocess.Popen([sys.executable, "-c", text, *arguments], text=True, **options)
 
 
+def programs_at_once(text: str, *arguments: tuple[str, ...]) -> list[int]:
+    """Run a program once for each of these arguments, all let go when all are "ready"; what each exited with."""
+    running = [program(text, *each, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for each in arguments]
+    for one in running:
+        assert one.stdout
+        one.stdout.readline()
+    for one in running:
+        assert one.stdin
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    for one in running:
+        one.communicate()
+    return [one.returncode for one in running]
+
+
 def test_threads_that_update_different_fields_lose_no_update(backend: SQLiteBackend) -> None:
     backend.create({}, "x")
 
@@ -70,7 +85,7 @@ WRITER = """
 import sys, threading
 from divan.backends.sqlite import SQLiteBackend
 path, name = sys.argv[1:]
-backend = SQLiteBackend(path, timeout=60)
+backend = SQLiteBackend(path, timeout=600)
 print("ready", flush=True)
 sys.stdin.readline()
 def run(thread):
@@ -87,15 +102,7 @@ backend.close()
 
 def test_processes_of_threads_that_update_different_fields_lose_no_update(backend: SQLiteBackend) -> None:
     backend.create({}, "x")
-    writers = [
-        program(WRITER, backend.database, f"p{n}t", stdin=subprocess.PIPE, stdout=subprocess.PIPE) for n in range(4)
-    ]
-    for writer in writers:
-        assert writer.stdout
-        writer.stdout.readline()
-    for writer in writers:
-        writer.communicate("go\n")
-    assert [writer.returncode for writer in writers] == [0] * 4
+    assert programs_at_once(WRITER, *((backend.database, f"p{n}t") for n in range(4))) == [0] * 4
     names = [f"p{process}t{thread}{suffix}" for process in range(4) for thread in range(8) for suffix in ("", "é")]
     assert backend["x"] == {"total": 4 * 8 * 25, **dict.fromkeys(names, 24)}
 
@@ -105,7 +112,7 @@ import sys
 from divan.backends.sqlite import SQLiteBackend
 print("ready", flush=True)
 sys.stdin.readline()
-backend = SQLiteBackend(sys.argv[1], timeout=60)
+backend = SQLiteBackend(sys.argv[1], timeout=600)
 backend.create({}, sys.argv[2])
 backend.close()
 """
@@ -113,17 +120,7 @@ backend.close()
 
 def test_processes_may_make_the_file_at_the_same_time(tmp_path: Path) -> None:
     path = str(tmp_path / "new.db")
-    openers = [program(OPENER, path, f"d{n}", stdin=subprocess.PIPE, stdout=subprocess.PIPE) for n in range(6)]
-    for opener in openers:
-        assert opener.stdout
-        opener.stdout.readline()
-    for opener in openers:
-        assert opener.stdin
-        opener.stdin.write("go\n")
-        opener.stdin.flush()
-    for opener in openers:
-        opener.communicate()
-    assert [opener.returncode for opener in openers] == [0] * 6
+    assert programs_at_once(OPENER, *((path, f"d{n}") for n in range(6))) == [0] * 6
     backend = SQLiteBackend(path)
     assert sorted(one.id for one in backend.iter_documents()) == [f"d{n}" for n in range(6)]
     backend.close()
@@ -147,9 +144,11 @@ def test_readers_see_whole_documents_while_others_write(backend: SQLiteBackend) 
     done = threading.Event()
 
     def write() -> None:
-        for n in range(200):
-            backend.update("x", {"a": n, "b": n})
-        done.set()
+        try:
+            for n in range(200):
+                backend.update("x", {"a": n, "b": n})
+        finally:
+            done.set()
 
     def read() -> int:
         torn = 0
@@ -165,9 +164,11 @@ def test_a_batch_is_seen_whole_or_not_at_all(backend: SQLiteBackend) -> None:
     done = threading.Event()
 
     def write() -> None:
-        for n in range(20):
-            backend.create_many([(f"{n}-{m}", {}) for m in range(10)])
-        done.set()
+        try:
+            for n in range(20):
+                backend.create_many([(f"{n}-{m}", {}) for m in range(10)])
+        finally:
+            done.set()
 
     def read() -> set[int]:
         seen = set()
@@ -285,9 +286,11 @@ def test_the_child_of_a_fork_refuses_a_file_that_was_in_use(tmp_path: Path, kept
 
 THREADED_FORKER = """
 import os, sys, threading, warnings
+from divan.backends import _sqlite_file
 from divan.backends.sqlite import SQLiteBackend
 warnings.simplefilter("ignore")  # Python 3.12 warns of forks among threads
-backend = SQLiteBackend(sys.argv[1])
+_sqlite_file._PATIENCE = 600  # the calls of the threads all end, on a slow machine not within a second
+backend = SQLiteBackend(sys.argv[1], timeout=600)
 backend.create({"n": 0}, "x")
 done = threading.Event()
 def work(name):

@@ -284,7 +284,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _before_fork() -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline: float | None = None
     while True:
         for file in list(_files):
             if file not in _forking:
@@ -292,6 +292,8 @@ def _before_fork() -> None:
                 file.pause_writing()
         _opening.acquire()
         busy = [file.close_idle() for file in _forking]
+        if deadline is None:  # from here on: what the writers took is not the readers'
+            deadline = time.monotonic() + _PATIENCE
         if time.monotonic() > deadline or not (any(busy) or set(_files).difference(_forking)):
             return
         _opening.release()

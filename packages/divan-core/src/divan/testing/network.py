@@ -30,11 +30,12 @@ def at_port(url: str, port: int, userinfo: str | None = None) -> str:
     return ShownURL(f"{found['scheme']}{login}127.0.0.1:{port}{url[found.end() :]}")
 
 
-def closed_port() -> int:
-    """A port of this machine where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def closed_port() -> Iterator[int]:
+    """A port of this machine where nobody listens, and nobody else can begin to."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))  # held without listening: whoever connects is refused
+        yield int(holder.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -130,7 +131,8 @@ class Network(StoreChecks):
         return reach
 
     def test_no_server_is_a_failed_connection(self, reach: Callable[[int], Any]) -> None:
-        result = reach(closed_port())
+        with closed_port() as port:
+            result = reach(port)
         assert isinstance(result, ConnectionFailed), repr(result)
 
     def test_a_server_that_never_answers_is_given_up(self, reach: Callable[[int], Any]) -> None:
@@ -149,6 +151,7 @@ class Network(StoreChecks):
         assert isinstance(result, DivanError), repr(result)
 
     def test_the_clients_own_error_is_chained(self, reach: Callable[[int], Any]) -> None:
-        result = reach(closed_port())
+        with closed_port() as port:
+            result = reach(port)
         assert isinstance(result, ConnectionFailed), repr(result)
         assert result.__cause__ is not None

@@ -98,13 +98,14 @@ class Secrets(StoreChecks):
     ) -> None:
         if self.backend_class.default_port == 0:
             pytest.skip(f"not applicable: {self.backend_class.__name__} is embedded and has no server")
-        url = at_port(fresh_url, closed_port(), userinfo=f"somebody:{quote(password, safe='')}")
+        with closed_port() as port:
+            url = at_port(fresh_url, port, userinfo=f"somebody:{quote(password, safe='')}")
 
-        def use() -> None:
-            with open_impatiently(self, url) as opened:
-                opened.create({"a": 1})
+            def use() -> None:
+                with open_impatiently(self, url) as opened:
+                    opened.create({"a": 1})
 
-        result = outcome(use, self.patience)
+            result = outcome(use, self.patience)
         assert isinstance(result, DivanError), type(result)
         assert leaked(password, told(result)) == []
 
