@@ -86,7 +86,7 @@ class CouchDBBackend(BaseDivanBackend):
             rev = self._writer.put(document_id, data)
         except Conflict as error:
             raise DocumentExists(document_id) from error
-        return _written(data, document_id, rev)
+        return _written(data, {**data, "_id": document_id, "_rev": rev})
 
     def get_document_for_id(self, document_id: str) -> Document:
         return _document(self._writer.get(document_id))
@@ -183,12 +183,14 @@ class CouchDBBackend(BaseDivanBackend):
                 results[index] = DocumentExists(document_id)
             else:
                 sent[document_id] = (index, data)
-        outcomes = self._bulk.write([{**data, "_id": document_id} for document_id, (_, data) in sent.items()])
-        for (document_id, (index, data)), outcome in zip(sent.items(), outcomes, strict=True):
+        bodies: list[Raw] = [{**data, "_id": document_id} for document_id, (_, data) in sent.items()]
+        outcomes = self._bulk.write(bodies)
+        for body, (index, data), outcome in zip(bodies, sent.values(), outcomes, strict=True):
             if isinstance(outcome, str):
-                results[index] = _written(data, document_id, outcome)
+                body["_rev"] = outcome
+                results[index] = _written(data, body)
             else:
-                results[index] = DocumentExists(document_id) if isinstance(outcome, Conflict) else outcome
+                results[index] = DocumentExists(body["_id"]) if isinstance(outcome, Conflict) else outcome
         return results
 
     def get_many(self, document_ids: Sequence[str]) -> list[Any]:
@@ -248,18 +250,19 @@ class CouchDBBackend(BaseDivanBackend):
 
 def _document(raw: Raw) -> Document:
     """What the Store hands out: the fields, copied, so that `raw` stays as it is stored, for a later write."""
-    document = Document(raw, raw["_id"], raw["_rev"], raw)
+    document = _written(raw, raw)
     del document["_id"], document["_rev"]
     document.pop("_attachments", None)
+    return document
+
+
+def _written(fields: Mapping[str, Any], raw: Raw) -> Document:
+    """The same for fields that have just been written, and what is stored of them."""
+    document = Document(fields, raw["_id"], raw["_rev"], raw)
     for name, value in document.items():
         if value.__class__ in _CONTAINERS:
             document[name] = _copy(value)
     return document
-
-
-def _written(data: dict[str, Any], document_id: str, rev: str) -> Document:
-    """The document that `data`, which is the caller's, has become."""
-    return _document({"_id": document_id, "_rev": rev, **data})
 
 
 def _copy(value: Any) -> Any:
