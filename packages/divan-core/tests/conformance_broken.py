@@ -55,12 +55,16 @@ class Opened(StoreChecks):
 # What goes wrong among threads goes wrong at every run: they wait for one another where that takes it.
 
 
-class TestLosesConcurrentFields(Opened, Threads):
-    class backend(MemoryBackend):
-        def connect(self, database, host, port):
-            self.all_have_read = threading.Barrier(Threads.threads, timeout=60)
-            return super().connect(database, host, port)
+class Awaiting(MemoryBackend):
+    """Lets every thread read before one writes."""
 
+    def connect(self, database, host, port):
+        self.all_have_read = threading.Barrier(Threads.threads, timeout=60)
+        return super().connect(database, host, port)
+
+
+class TestLosesConcurrentFields(Opened, Threads):
+    class backend(Awaiting):
         def update(self, document_id, data, remove=(), increment=(), rev=None):
             fields = dict(self.get_document_for_id(document_id))
             self.all_have_read.wait()
@@ -68,11 +72,7 @@ class TestLosesConcurrentFields(Opened, Threads):
 
 
 class TestLosesIncrements(Opened, Threads):
-    class backend(MemoryBackend):
-        def connect(self, database, host, port):
-            self.all_have_read = threading.Barrier(Threads.threads, timeout=60)
-            return super().connect(database, host, port)
-
+    class backend(Awaiting):
         def update(self, document_id, data, remove=(), increment=(), rev=None):
             fields = self.get_document_for_id(document_id)
             self.all_have_read.wait()
@@ -90,7 +90,7 @@ class TestWritesFieldByField(Opened, Threads):
             for name, value in data.items():
                 written = super().update(document_id, {name: value}, rev=rev)
                 if _is_half(written):
-                    self.half_was_read.wait()
+                    self.half_was_read.wait(60)
             return written
 
         def get_document_for_id(self, document_id):
