@@ -15,10 +15,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-_STOP_SECONDS = 15.0
+# Far more than a busy machine needs: only what has gone wrong without ending waits so long.
+_START_SECONDS = 180.0
+_STOP_SECONDS = 60.0
 
 _running: list[Process] = []
 _folders: list[Path] = []
+_held_ports: list[socket.socket] = []
 _lock = threading.RLock()
 _owner = os.getpid()
 
@@ -45,7 +48,12 @@ class Process:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], folder: Path, ready: Callable[[], bool], seconds: float = 60.0
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        ready: Callable[[], bool],
+        seconds: float = _START_SECONDS,
     ) -> None:
         self.name = name
         self.log = folder / "output.log"
@@ -116,7 +124,7 @@ class Process:
                 _running.remove(self)
 
 
-def wait_until(ready: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def wait_until(ready: Callable[[], bool], what: str, seconds: float = _START_SECONDS) -> None:
     """Return as soon as `ready` is true.
 
     Raises:
@@ -130,23 +138,62 @@ def wait_until(ready: Callable[[], bool], what: str, seconds: float = 60.0) -> N
 
 
 def free_port(*, bus: bool = False) -> int:
-    """A loopback port that nothing listens on; with `bus`, one whose number plus 10,000 is free too."""
+    """A loopback port that nothing listens on; with `bus`, one whose number plus 10,000 is free too.
+
+    Where the system allows it, as Linux does, it stays the caller's until the run ends, before its server starts and
+    after it stops: nobody else is given it, be it to listen or to connect from, while a server that sets SO_REUSEADDR,
+    as all of them do, may bind it.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        first = _hold(0)
+        assert first is not None  # the system chooses among the free ones
+        port: int = first.getsockname()[1]
         if not bus:
+            _keep(first)
             return port
         if port + 10_000 > 65_535:
+            first.close()
             port -= 20_000
-        if port > 1024 and _is_free(port) and _is_free(port + 10_000):
+            first = _hold(port) if port > 1024 else None
+        second = _hold(port + 10_000) if first else None
+        if first and second:
+            _keep(first, second)
             return port
+        if first:
+            first.close()
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
+def _hold(port: int) -> socket.socket | None:
+    """A socket bound to a port, or to any with 0, that does not listen; None if the port is taken."""
+    held = socket.socket()
+    try:
+        held.bind(("127.0.0.1", port))
+    except OSError:
+        held.close()
+        if not port:
+            raise
+        return None
+    return held
+
+
+def _keep(*held: socket.socket) -> None:
+    """Hold these ports until the run ends, where that leaves them to their servers; elsewhere, let them go."""
+    for one in held:  # only now: it would have let them be bound to a port that somebody else holds
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if all(map(_is_left_to_a_server, held)):
+        with _lock:
+            _held_ports.extend(held)
+    else:
+        for one in held:
+            one.close()
+
+
+def _is_left_to_a_server(held: socket.socket) -> bool:
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            server.bind(held.getsockname())
+            server.listen()
         except OSError:
             return False
     return True
@@ -183,3 +230,6 @@ def stop_all() -> None:
         for folder in _folders:
             remove_folder(folder)
         _folders.clear()
+        for held in _held_ports:
+            held.close()
+        _held_ports.clear()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import threading
+import time
 from contextlib import suppress
 from typing import Self
 
 _CHUNK = 65_536
+_FIN_WAIT1 = 4  # Linux' number of the state in which the other end does not know yet that a connection is closed
 
 
 class Proxy:
@@ -77,9 +80,13 @@ class Proxy:
     # Faults
 
     def drop_connections(self) -> None:
-        """Close every connection that is open now; new ones are served."""
-        with self._lock:
-            for one in list(self._open):
+        """Close every connection that is open now, and return when both ends can tell; new ones are served."""
+        with self._lock:  # which a connection's own threads wait for before they close it
+            for one in self._open:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+            for one in self._open:
+                _wait_for_peer(one)
                 _close(one)
             self._open.clear()
 
@@ -104,8 +111,8 @@ class Proxy:
 
     def resume(self) -> None:
         """End what `hang` began, for new connections."""
+        self.drop_connections()  # first, so that none of what they were sent meanwhile is passed on after all
         self._silent = False
-        self.drop_connections()
 
     # Forwarding
 
@@ -127,10 +134,15 @@ class Proxy:
         except OSError:
             _close(client)
             return
-        for one in (client, server):
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):  # what has hung up already is seen below
+            for one in (client, server):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._open |= {client, server}
+            stopped = self._stopped
+        if stopped:  # while this one was being made
+            self._hang_up(client, server)
+            return
         link = _Link()
         threading.Thread(target=self._pump_answers, args=(server, client, link), daemon=True).start()
         reader = _HTTPReader() if self._http else None
@@ -142,7 +154,8 @@ class Proxy:
                         link.answered = False
                     if reader:
                         self.requests += reader.feed(data)
-                if not self._silent:
+                    passes = not self._silent and client in self._open
+                if passes:
                     server.sendall(data)
         self._hang_up(client, server)
 
@@ -202,6 +215,17 @@ class _HTTPReader:
                 elif name.lower() == "transfer-encoding":
                     raise AssertionError("this proxy reads no chunked requests")
             found.append(first.rpartition(" ")[0])
+
+
+def _wait_for_peer(one: socket.socket) -> None:
+    """Return when the other end's system has heard of a shutdown, which it may take a moment to; at once but on Linux."""
+    if sys.platform == "linux":
+        deadline = time.monotonic() + 10.0
+        with suppress(OSError):
+            while one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _FIN_WAIT1:
+                if time.monotonic() > deadline:  # it holds more unread than its system takes, and will have to be told
+                    return
+                time.sleep(0.001)  # between two polls
 
 
 def _close(one: socket.socket) -> None:

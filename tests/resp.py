@@ -19,7 +19,7 @@ def call(port: int, *words: str, host: str = "127.0.0.1", login: tuple[str, str]
         OSError: if the server can't be reached.
         ValueError: if the server answers with an error, which is the message.
     """
-    with socket.create_connection((host, port), timeout=5) as connection, connection.makefile("rb") as stream:
+    with socket.create_connection((host, port), timeout=60) as connection, connection.makefile("rb") as stream:
         if login:
             connection.sendall(_encode(("AUTH", *login)))
             _decode(stream)

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -136,9 +137,13 @@ def _couchdb_summary() -> str:
     raise ServerMissing(_COUCHDB_HINT)
 
 
+# Whatever proxy the environment names for HTTP: the drivers ask none either.
+_open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+
+
 def _couchdb_answers(port: int) -> bool:
-    with suppress(OSError):
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+    with suppress(OSError, HTTPException):
+        _open_url(f"http://127.0.0.1:{port}/", timeout=5).close()
         return True
     return False
 
@@ -150,7 +155,7 @@ def _about_couchdb(url: str) -> tuple[str, str, set[str]]:
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         request.add_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with _open_url(request, timeout=60) as answer:
         info: dict[str, Any] = json.load(answer)
     if "express-pouchdb" in info:
         return "PouchDB Server", info["version"], {BIG_INTS, WHOLE_FLOATS, SCRIPT_NAMES, LOSES_ON_KILL, OPEN_READS}
@@ -204,22 +209,24 @@ def _mongo_summary() -> str:
     raise ServerMissing(_MONGO_HINT)
 
 
-def _mongo_client(url: str) -> Any:
+def _mongo_client(url: str, seconds: int = 60) -> Any:
     import pymongo  # only a test of this store needs it
 
-    return pymongo.MongoClient(url, serverSelectionTimeoutMS=5000, connectTimeoutMS=5000)
+    return pymongo.MongoClient(url, serverSelectionTimeoutMS=seconds * 1000, connectTimeoutMS=seconds * 1000)
 
 
 def _mongo_answers(url: str) -> bool:
     import socket
 
+    from pymongo.errors import ConnectionFailure
+
     parts = urlsplit(url)
     try:
         socket.create_connection((parts.hostname, parts.port), timeout=5).close()
-    except OSError:
+        with _mongo_client(url, seconds=5) as client:
+            client.admin.command("hello")
+    except (OSError, ConnectionFailure):  # it listens before it answers
         return False
-    with _mongo_client(url) as client:
-        client.admin.command("hello")
     return True
 
 
@@ -244,7 +251,9 @@ def docker() -> bool:
     """Whether Docker is installed and its daemon answers."""
     if shutil.which("docker") is None:
         return False
-    return subprocess.run(["docker", "info"], capture_output=True, timeout=30, check=False).returncode == 0
+    with suppress(subprocess.TimeoutExpired):
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=30, check=False).returncode == 0
+    return False
 
 
 def _start_docker(kind: str, image: str, port: int, variables: dict[str, str]) -> Server:

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPSConnection
 from threading import local
 from typing import Any
@@ -117,12 +118,10 @@ class Pool:
     def share(self) -> None:
         """Let any thread have the connection that this thread has released."""
         connection = self._take_released()
-        if connection is None:
-            return
-        if self._closed:
-            connection.close()
-        else:
+        if connection is not None:
             self._idle.append(connection)
+            if self._closed:  # asked only now: closed a moment ago, it has not seen this one
+                self._close_idle()
 
     def abandon(self, body: Any) -> None:
         """Close the connection that this thread has used: half an answer may be left in it."""
@@ -136,10 +135,14 @@ class Pool:
 
     def close(self) -> None:
         self._closed = True
-        for connection in (*self._idle, *self._released):
-            connection.close()
-        self._idle.clear()
-        self._released.clear()
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        """Close what no thread is using, while others may still take some and bring some back."""
+        for connections in (self._idle, self._released):
+            with suppress(IndexError, KeyError):
+                while True:
+                    connections.pop().close()
 
 
 class _OfThread(local):

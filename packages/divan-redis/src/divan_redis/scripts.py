@@ -77,8 +77,8 @@ keep('_rev', held)
 local function add(name, old, by)
   local text = '0'
   if old then text = string.match(old, '^%s*(.-)%s*$') end
+  if text == '-0' then text = '0' end -- the integer; a float would be -0.0
   if string.find(text, '^%-?%d+$') and string.find(by, '^%-?%d+$') then
-    if text == '-0' then text = '0' end
     if old and text ~= old then redis.call('HSET', key, name, text) end
     return type(redis.pcall('HINCRBY', key, name, by)) == 'number'
   end

@@ -1,4 +1,4 @@
-"""Settings of the tests with generated values: how fast a machine is decides over none of them."""
+"""Settings of all tests with generated values: how fast a machine is decides over none of them."""
 
 from __future__ import annotations
 
