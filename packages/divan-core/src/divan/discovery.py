@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
@@ -71,7 +72,7 @@ class BackendInfo:
 
         where = f"the backend {self.name!r} of {self.distribution} ({self.value})"
         try:
-            cls: Any = self._entry_point.load()
+            cls: Any = load_entry_point(self._entry_point)
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise BackendLoadError(
@@ -162,11 +163,12 @@ def _readable_entry_points() -> Iterable[importlib_metadata.EntryPoint]:
     for distribution in importlib_metadata.distributions():
         try:
             name = normalize(distribution.name)
-        except Exception:  # it has none
-            name = f"unnamed {id(distribution)}"
-        if name in seen:
-            continue
-        seen.add(name)
+        except Exception:  # it has none, so none can hide it
+            pass
+        else:
+            if name in seen:
+                continue
+            seen.add(name)
         try:
             yield from tuple(distribution.entry_points)
         except Exception:
@@ -258,6 +260,17 @@ def allowlist() -> frozenset[str] | None:
 def normalize(distribution: str) -> str:
     """A distribution's name as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def load_entry_point(entry_point: importlib_metadata.EntryPoint) -> Any:
+    """Import what an entry point names, installed a moment ago though it may be."""
+    try:
+        return entry_point.load()
+    except ModuleNotFoundError as error:
+        if not f"{entry_point.module}.".startswith(f"{error.name}."):
+            raise  # it is there, and something that it needs is not
+        importlib.invalidate_caches()  # Python keeps listings by time stamp, too
+        return entry_point.load()
 
 
 def distribution_name(entry_point: importlib_metadata.EntryPoint) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pluggy
 
 from divan import hookspecs
-from divan.discovery import allowlist, distribution_name, normalize, scan
+from divan.discovery import allowlist, distribution_name, load_entry_point, normalize, scan
 
 
 class PluginWarning(UserWarning):
@@ -157,7 +157,7 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
         if allowed is not None and normalize(distribution) not in allowed:
             continue
         try:
-            plugins.register(entry_point.load(), entry_point.name, distribution)
+            plugins.register(load_entry_point(entry_point), entry_point.name, distribution)
         except (Exception, SystemExit) as error:
             plugins.skip(entry_point.name, distribution, error)
     for source, objects in (("this program", _added), ("the open() call", extra)):
