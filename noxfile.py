@@ -23,6 +23,16 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "typecheck", "build", "tests"]
 
+# A registry that does not answer for a moment fails nothing: its client asks again.
+for _name, _value in {
+    "PIP_RETRIES": "10",
+    "PIP_DEFAULT_TIMEOUT": "60",
+    "UV_HTTP_RETRIES": "10",
+    "UV_HTTP_TIMEOUT": "120",
+    "npm_config_fetch_retries": "5",
+}.items():
+    os.environ.setdefault(_name, _value)
+
 ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 PYTHONS = ["3.11", "3.12", "3.13"]

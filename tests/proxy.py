@@ -83,8 +83,7 @@ class Proxy:
         """Close every connection that is open now, and return when both ends can tell; new ones are served."""
         with self._lock:  # which a connection's own threads wait for before they close it
             for one in self._open:
-                with suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
+                _shut_down(one)
             for one in self._open:
                 _wait_for_peer(one)
                 _close(one)
@@ -229,8 +228,12 @@ def _wait_for_peer(one: socket.socket) -> None:
 
 
 def _close(one: socket.socket) -> None:
-    # shutdown() wakes the thread that reads from it; close() alone does not.
-    with suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
+    _shut_down(one)
     with suppress(OSError):
         one.close()
+
+
+def _shut_down(one: socket.socket) -> None:
+    """Wake the thread that reads from it, which close() alone does not."""
+    with suppress(OSError):
+        socket.socket.shutdown(one, socket.SHUT_RDWR)  # TLS' own would take the cipher from under that thread

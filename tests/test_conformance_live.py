@@ -10,6 +10,9 @@ from divan.testing.base import StoreChecks
 
 from tests.servers import Server
 
+PATIENT = {"timeout": "600", "connect_timeout": "60"}
+"""Many threads take turns at one document, and a thread may miss many: how long is up to the machine, and no failure."""
+
 
 class Live(StoreChecks):
     """Against one server, in a database of its own."""
@@ -74,7 +77,7 @@ class TestManyThreadsOnMemory(ManyThreads):
 class TestManyThreadsOnSQLite(ManyThreads):
     @pytest.fixture
     def store_url(self, tmp_path: object) -> str:
-        return f"sqlite:///{tmp_path}/{{name}}.db"
+        return f"sqlite:///{tmp_path}/{{name}}.db?timeout={PATIENT['timeout']}"
 
 
 class TestManyThreadsOnCouchDB(OnCouchDB, ManyThreads):
@@ -94,7 +97,7 @@ class TestManyThreadsOnRedisCluster(OnRedisCluster, ManyThreads):
 
 
 def database_url(server: Server, name: str) -> str:
-    return server.store_url(name).replace("%7Bname%7D", "{name}")
+    return server.store_url(name, **PATIENT).replace("%7Bname%7D", "{name}")
 
 
 def test_the_same_filters_find_the_same_ids_on_every_store(

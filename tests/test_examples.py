@@ -53,7 +53,8 @@ def env(wheels: dict[str, Path]) -> Iterator[Environment]:
 
 def run(env: Environment, *arguments: str, folder: Path, stdin: str = "") -> str:
     """Run a module in the environment; what it prints."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DIVAN_", "PYTHON", "PIP_"))}
+    own = ("DIVAN_", "PYTHON", "PYTEST_", "PIP_")  # settings of this run, and of no other
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     done = subprocess.run(
         [str(env.python), "-m", *arguments],
         cwd=folder,
@@ -191,7 +192,8 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"memory://{tmp_path.name}"
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path.as_posix()}/places.db"
-    url: str = request.getfixturevalue(f"{request.param}_server").store_url(f"divan_places_{os.urandom(6).hex()}")
+    server = request.getfixturevalue(f"{request.param}_server")
+    url: str = server.store_url(f"divan_places_{os.urandom(6).hex()}", timeout="120", connect_timeout="60")
     return url
 
 

@@ -16,7 +16,7 @@ def printed(url: str) -> str:
     environment = {**os.environ, "DIVAN_URL": url, "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
         [sys.executable, "-W", "error", str(PROGRAM)],
-        env=environment, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,
+        env=environment, capture_output=True, text=True, encoding="utf-8", timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -35,4 +35,5 @@ def test_sqlite_prints_the_same(expected: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("server", ["couchdb_server", "mongo_server", "redis_server", "redis_cluster"])
 def test_a_live_store_prints_the_same(expected: str, server: str, request: pytest.FixtureRequest) -> None:
-    assert printed(request.getfixturevalue(server).store_url("divan_program")) == expected
+    url = request.getfixturevalue(server).store_url("divan_program", timeout="120", connect_timeout="60")
+    assert printed(url) == expected

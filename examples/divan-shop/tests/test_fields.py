@@ -12,11 +12,13 @@ import pytest
 from divan_shop import Money, Point
 from divan_shop.money import deserialize_money, serialize_money
 from divan_shop.points import deserialize_point, serialize_point
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 SCHEMA = {"price": "MoneyField", "at": "PointField"}
 
+# How fast the machine is decides over no test.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 amounts = st.decimals(allow_nan=False, allow_infinity=False)
 points = st.builds(Point, st.floats(-90, 90), st.floats(-180, 180))
 
@@ -74,7 +76,7 @@ def test_values_may_be_given_in_stored_form(store: divan.Store) -> None:
     assert document == {"price": Money(Decimal("12.50"), "EUR"), "at": Point(1.0, 2.0)}
 
 
-@settings(deadline=None)
+@unhurried
 @given(amounts)
 def test_every_amount_survives(amount: Decimal) -> None:
     stored = serialize_money(Money(amount, "EUR"))
@@ -82,7 +84,7 @@ def test_every_amount_survives(amount: Decimal) -> None:
     assert deserialize_money(stored).amount == amount
 
 
-@settings(deadline=None)
+@unhurried
 @given(points)
 def test_every_point_survives(point: Point) -> None:
     assert deserialize_point(serialize_point(point)) == point
