@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 from divan.documents import Document
 from divan.errors import DocumentNotFound, RevisionConflict, StoreError
+from divan.turns import FairLock
 from divan.validation import check_id
 
 from divan_couchdb.bulk import LostAnswer, is_done, lost_answer, pause, too_busy
@@ -150,7 +151,7 @@ class _Queue:
     """The writers of one document in this process."""
 
     def __init__(self) -> None:
-        self.lock = Lock()
+        self.lock = FairLock()
         self.length = 0
         self.written: Raw | None = None
         """What the one before has written."""

@@ -1,8 +1,8 @@
 """The connections to one SQLite file: shared between threads, kept out of forks, closed.
 
 Reading takes any free connection, so that readers never wait. Writing takes the only one that writes, under a lock: the
-threads of a process queue there instead of polling inside SQLite. Several processes share the file by SQLite's own
-locks, each waiting for the other at most `DatabaseFile.timeout`.
+threads of a process queue there, first come, first served, instead of polling inside SQLite. Several processes share
+the file by SQLite's own locks, each waiting for the other at most `DatabaseFile.timeout`.
 
 A child of a fork inherits what SQLite knows of the locks that its parent holds, and takes them for its own: it would
 write to a log that the parent deletes. So every connection is closed before a fork, and opened again when it is needed.
@@ -23,6 +23,7 @@ from typing import Any, Final, NoReturn
 from divan.backends._sqlite_errors import translate, translate_opening
 from divan.backends._sqlite_open import check_path, open_first
 from divan.errors import ConnectionFailed, DivanError, OperationTimeout, StoreClosed
+from divan.turns import FairLock
 
 _PATIENCE: Final = 1.0  # seconds that a fork waits for the calls that other threads are in
 
@@ -64,7 +65,7 @@ class DatabaseFile:
         self.timeout = timeout
         self.generation = 0
         self.readers: Any = []
-        self._lock = threading.Lock()
+        self._lock = FairLock()
         self._writer: sqlite3.Cursor | None = None
         self._native: sqlite3.Connection | None = None
         self._native_is_known = False
@@ -240,7 +241,7 @@ class DatabaseFile:
 
     def start_anew(self) -> None:
         """After a fork, in the child: inherit nothing; or refuse everything, if a connection could not be closed."""
-        self._lock = threading.Lock()
+        self._lock = FairLock()
         self.generation += 1
         identity = _identity(self.path)
         if self._alive and identity:
