@@ -175,7 +175,16 @@ def test_output_is_streamed_and_ends_quietly_when_its_reader_does(
         assert process.stderr.read() == b""
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Has what is started here heed SIGINT: it would inherit that a shell's background job, as a test run can be, does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @needs_posix
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_exits_130_without_a_traceback(site: Site, endless: str) -> None:
     with site.started("find", endless) as (process, output):
         output.readline()
