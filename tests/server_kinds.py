@@ -138,12 +138,12 @@ def _couchdb_summary() -> str:
 
 
 # Whatever proxy the environment names for HTTP: the drivers ask none either.
-_open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 def _couchdb_answers(port: int) -> bool:
     with suppress(OSError, HTTPException):
-        _open_url(f"http://127.0.0.1:{port}/", timeout=5).close()
+        open_url(f"http://127.0.0.1:{port}/", timeout=5).close()
         return True
     return False
 
@@ -155,7 +155,7 @@ def _about_couchdb(url: str) -> tuple[str, str, set[str]]:
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         request.add_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
-    with _open_url(request, timeout=60) as answer:
+    with open_url(request, timeout=60) as answer:
         info: dict[str, Any] = json.load(answer)
     if "express-pouchdb" in info:
         return "PouchDB Server", info["version"], {BIG_INTS, WHOLE_FLOATS, SCRIPT_NAMES, LOSES_ON_KILL, OPEN_READS}

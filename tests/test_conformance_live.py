@@ -11,7 +11,7 @@ from divan.testing.base import StoreChecks
 from tests.servers import Server
 
 PATIENT = {"timeout": "600", "connect_timeout": "60"}
-"""Many threads take turns at one document, and a thread may miss many: how long is up to the machine, and no failure."""
+"""Many threads take turns at one document: how long one waits for its own is up to the machine, and no failure."""
 
 
 class Live(StoreChecks):

@@ -31,6 +31,7 @@ from divan.errors import (
     RevisionConflict,
     StoreError,
 )
+from divan.testing.network import closed_port
 from divan_couchdb import CouchDBBackend
 
 from tests.proxy import Proxy
@@ -490,11 +491,8 @@ def test_reading_needs_the_password(couchdb_server: Server, store: Store, databa
 
 
 def test_a_server_that_is_not_there(database: str) -> None:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))  # held without listening, so that nobody else does
-        port = holder.getsockname()[1]
-        with pytest.raises(ConnectionFailed, match=str(port)):
-            divan.open("couchdb", database=database, host="127.0.0.1", port=port)
+    with closed_port() as port, pytest.raises(ConnectionFailed, match=str(port)):
+        divan.open("couchdb", database=database, host="127.0.0.1", port=port)
 
 
 def test_a_host_that_does_not_exist(database: str) -> None:

@@ -8,7 +8,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import divan
 import pytest
 from divan.query import finish, parse, parse_sort
+from divan.testing.network import closed_port
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -684,20 +685,11 @@ def test_timeouts_are_set_by_default_and_by_option(open_store: Callable[..., div
 
 
 def test_every_host_of_a_url_is_tried() -> None:
-    with _refusing_ports(2) as ports:
+    with closed_port() as one, closed_port() as other:
+        ports = [one, other]
         error = _refusal(ports)
     assert isinstance(error, divan.ConnectionFailed), repr(error)
     assert all(f"127.0.0.1:{port}: " in str(error) for port in ports)
-
-
-@contextmanager
-def _refusing_ports(count: int) -> Iterator[list[int]]:
-    """Ports held without listening: whoever connects is refused, and nobody else can begin to listen there."""
-    with ExitStack() as stack:
-        holders = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for holder in holders:
-            holder.bind(("127.0.0.1", 0))
-        yield [holder.getsockname()[1] for holder in holders]
 
 
 def _refusal(ports: list[int]) -> divan.DivanError:
@@ -748,10 +740,10 @@ def test_an_open_store_never_shows_its_password(mongo_auth_server: Server, datab
 
 
 def test_a_server_that_is_not_there_cannot_be_reached() -> None:
-    with _refusing_ports(1) as ports:
-        error = _refusal(ports)
+    with closed_port() as port:
+        error = _refusal([port])
     assert isinstance(error, divan.ConnectionFailed), repr(error)
-    assert f"127.0.0.1:{ports[0]}" in str(error)
+    assert f"127.0.0.1:{port}" in str(error)
 
 
 def test_a_server_that_never_answers_times_out() -> None:

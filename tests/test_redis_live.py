@@ -18,6 +18,7 @@ import pytest
 import redis
 from divan import Increment, Store
 from divan.backends.base import add
+from divan.testing.network import closed_port
 from divan_redis import RedisBackend
 from divan_redis.failures import translate
 from hypothesis import HealthCheck, example, given, settings
@@ -573,10 +574,8 @@ UNHURRIED = "timeout=3&connect_timeout=60"
 
 
 def test_no_server_is_a_failed_connection() -> None:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))  # held without listening: whoever connects is refused
-        with pytest.raises(divan.ConnectionFailed, match="can't be reached"):
-            divan.open(f"redis://127.0.0.1:{holder.getsockname()[1]}/x")
+    with closed_port() as port, pytest.raises(divan.ConnectionFailed, match="can't be reached"):
+        divan.open(f"redis://127.0.0.1:{port}/x")
 
 
 def test_no_socket_is_a_failed_connection(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import urllib.request
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests import servers
 from tests.processes import wait_until
 from tests.proxy import Proxy
 from tests.resp import call
+from tests.server_kinds import open_url
 from tests.servers import Server
 
 
@@ -86,9 +86,7 @@ def test_the_proxy_counts_round_trips_and_connections(redis_server: Server) -> N
 
 def test_the_proxy_reads_the_requests_of_http(couchdb_server: Server) -> None:
     with Proxy(couchdb_server.host, couchdb_server.port, http=True) as proxy:
-        # Whatever proxy the environment names for HTTP.
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        direct.open(f"http://{proxy.host}:{proxy.port}/?a=1", timeout=60).close()
+        open_url(f"http://{proxy.host}:{proxy.port}/?a=1", timeout=60).close()
         assert proxy.requests == ["GET /?a=1"]
 
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
 from divan.turns import FairLock
 
-
-def wait_until(ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+from tests.processes import wait_until
 
 
 def start_waiting(lock: FairLock, work: Callable[[], None]) -> threading.Thread:
@@ -28,7 +22,7 @@ def start_waiting(lock: FairLock, work: Callable[[], None]) -> threading.Thread:
 
     thread = threading.Thread(target=run)
     thread.start()
-    wait_until(lambda: len(lock._waiting) > before)
+    wait_until(lambda: len(lock._waiting) > before, "the thread's waiting")
     return thread
 
 
