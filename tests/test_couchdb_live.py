@@ -31,7 +31,7 @@ from divan.errors import (
     RevisionConflict,
     StoreError,
 )
-from divan.testing.network import closed_port
+from divan.testing.checks.network import closed_port
 from divan_couchdb import CouchDBBackend
 
 from tests.proxy import Proxy

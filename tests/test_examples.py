@@ -17,7 +17,7 @@ from typing import Any
 
 import divan
 import pytest
-from divan.known import DIRECTORY, KNOWN_BACKENDS
+from divan.directory import DIRECTORY, KNOWN_BACKENDS
 
 from tests.distributions import Environment, environment
 

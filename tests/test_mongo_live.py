@@ -16,7 +16,7 @@ from typing import Any
 import divan
 import pytest
 from divan.query import finish, parse, parse_sort
-from divan.testing.network import closed_port
+from divan.testing.checks.network import closed_port
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -17,8 +17,8 @@ import divan
 import pytest
 import redis
 from divan import Increment, Store
-from divan.backends.base import add
-from divan.testing.network import closed_port
+from divan.testing.checks.network import closed_port
+from divan.updates import add
 from divan_redis import RedisBackend
 from divan_redis.failures import translate
 from hypothesis import HealthCheck, example, given, settings

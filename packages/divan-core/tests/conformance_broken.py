@@ -11,7 +11,7 @@ from typing import Any
 
 import divan
 from divan import Document, DocumentNotFound, Store, UnsupportedOperation
-from divan.backends.base import BaseDivanBackend, add
+from divan.backends.base import BaseDivanBackend
 from divan.backends.memory import MemoryBackend
 from divan.query import Query, finish
 from divan.testing import (
@@ -40,6 +40,7 @@ from divan.testing import (
     Threads,
     Update,
 )
+from divan.updates import add
 
 
 class Opened(StoreChecks):

@@ -20,7 +20,7 @@ import anyio.to_thread
 import divan
 import divan.aio
 import pytest
-from divan._aio_workers import Call, Workers
+from divan.aio.workers import Call, Workers
 from divan.backends.base import BaseDivanBackend, Query
 from divan.backends.memory import MemoryBackend
 from divan.documents import Document
@@ -332,7 +332,7 @@ async def run_here(function: Callable[[], Any]) -> Any:
 
 async def test_documents_are_fetched_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     # Time stands still, so that no chunk is handed out before it is full.
-    monkeypatch.setattr("divan._aio_results.time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr("divan.aio.results.time", SimpleNamespace(monotonic=lambda: 0.0))
     run_here.calls = 0  # type: ignore[attr-defined]
     results = divan.aio.AsyncResults(run_here, lambda: iter(range(5000)))
     assert [number async for number in results] == list(range(5000))

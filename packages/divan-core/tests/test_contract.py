@@ -26,12 +26,11 @@ from divan.backends.base import (
     OPTIONAL_METHODS,
     REQUIRED_METHODS,
     BaseDivanBackend,
-    add,
     apply_changes,
-    split_changes,
 )
 from divan.backends.memory import MemoryBackend
 from divan.query import Query, SortKey, parse
+from divan.updates import add, split_changes
 
 
 class FiveMethods(BaseDivanBackend):

@@ -7,7 +7,6 @@ import functools
 import itertools
 import math
 from collections import UserDict
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,11 +14,6 @@ from divan import InvalidQuery
 from divan.query import (
     COMPARISONS,
     MISSING,
-    And,
-    Comparison,
-    Not,
-    Or,
-    Query,
     document_order,
     finish,
     parse,
@@ -31,7 +25,6 @@ from divan.query import (
     resolve,
     same,
     sort_key,
-    split,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -776,57 +769,3 @@ def test_a_projection_agrees_with_the_document_on_every_kept_path(document: Any,
     for field in fields:
         path = field.split(".")
         assert resolve(projected, path) == resolve(document, path)
-
-
-# split
-
-
-def pushes(*operators: str) -> Callable[[Comparison], bool]:
-    return lambda comparison: comparison.op in operators
-
-
-@pytest.mark.parametrize(
-    ("where", "pushed", "residual"),
-    [
-        ({}, {}, {}),
-        ({"a": 1, "b": {"$gt": 2}}, {"a": {"$eq": 1}}, {"b": {"$gt": 2}}),
-        ({"$or": [{"a": 1}, {"b": 2}]}, {"$or": [{"a": {"$eq": 1}}, {"b": {"$eq": 2}}]}, {}),
-        ({"$or": [{"a": 1}, {"b": {"$gt": 2}}]}, {}, {"$or": [{"a": {"$eq": 1}}, {"b": {"$gt": 2}}]}),
-        ({"$not": {"a": 1}, "b": 2}, {"$not": {"a": {"$eq": 1}}, "b": {"$eq": 2}}, {}),
-        ({"$not": {"a": 1, "b": {"$gt": 2}}}, {}, {"$not": {"a": {"$eq": 1}, "b": {"$gt": 2}}}),
-    ],
-)
-def test_split_pushes_what_the_store_answers_and_leaves_the_rest(where: Any, pushed: Any, residual: Any) -> None:
-    parts = split(parse(where).tree, pushes("$eq"))
-
-    assert tuple(map(dict, map(Query, parts))) == (pushed, residual)
-
-
-def test_split_takes_any_node() -> None:
-    comparison = Comparison(("a",), "$eq", 1)
-
-    assert split(comparison, pushes("$eq")) == (And((comparison,)), And(()))
-    assert split(Or((comparison,)), pushes()) == (And(()), And((Or((comparison,)),)))
-    assert split(Not(comparison), pushes("$eq")) == (And((Not(comparison),)), And(()))
-
-
-@given(FILTERS, st.sets(st.sampled_from(COMPARISONS)), DOCUMENTS)
-def test_the_two_parts_of_a_split_mean_the_whole(where: Any, operators: set[str], document: Any) -> None:
-    query = parse(where)
-    pushed, residual = split(query.tree, pushes(*operators))
-
-    assert (Query(pushed).matches(document) and Query(residual).matches(document)) is query.matches(document)
-
-
-@given(FILTERS, st.sets(st.sampled_from(COMPARISONS)))
-def test_only_what_the_store_answers_is_pushed(where: Any, operators: set[str]) -> None:
-    def check(node: Any) -> None:
-        if isinstance(node, Comparison):
-            assert node.op in operators
-        elif isinstance(node, Not):
-            check(node.item)
-        else:
-            for item in node.items:
-                check(item)
-
-    check(split(parse(where).tree, pushes(*operators))[0])

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from divan.backends import _sqlite_sql
-from divan.backends._sqlite_abilities import abilities
 from divan.backends.base import Change, apply_changes
 from divan.backends.sqlite import SQLiteBackend
+from divan.backends.sqlite import sql as sqlite_sql
+from divan.backends.sqlite.abilities import abilities
 from divan.documents import Document
 from divan.errors import DocumentExists, DocumentNotFound, InvalidDocument, RevisionConflict, StoreError
 from hypothesis import given, settings
@@ -121,13 +121,13 @@ def test_an_update_of_very_many_fields_is_done(backend: SQLiteBackend) -> None:
 
 
 def test_a_sqlite_that_rewrites_json_is_not_asked_to(backend: SQLiteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    _sqlite_sql.update_sql.cache_clear()
+    sqlite_sql.update_sql.cache_clear()
     able = abilities()._replace(assigns=False)
-    monkeypatch.setattr(_sqlite_sql, "abilities", lambda: able)
-    assert _sqlite_sql.update_sql("documents", ("a",), (), False) is None
+    monkeypatch.setattr(sqlite_sql, "abilities", lambda: able)
+    assert sqlite_sql.update_sql("documents", ("a",), (), False) is None
     backend.create({"a": 1.0, "b": []}, "x")
     assert repr(dict(backend.update("x", {"c": 1}, remove=("a",)))) == "{'b': [], 'c': 1}"
-    _sqlite_sql.update_sql.cache_clear()
+    sqlite_sql.update_sql.cache_clear()
 
 
 def test_an_increment_is_exact(backend: SQLiteBackend) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import divan
 import pytest
-from divan.backends import _sqlite_sql
-from divan.backends._sqlite_abilities import Numbers, abilities
 from divan.backends.sqlite import SQLiteBackend
+from divan.backends.sqlite import sql as sqlite_sql
+from divan.backends.sqlite.abilities import Numbers, abilities
 from divan.documents import Document
 from divan.errors import InvalidQuery, StoreClosed
 from divan.query import Query, finish, parse, parse_sort, project
@@ -180,7 +180,7 @@ def test_each_operator_tells_every_kind_of_value_from_every_other(
 def able(patch: pytest.MonkeyPatch, numbers: Numbers) -> None:
     """Let the backend take this SQLite for one that is exact in less."""
     least = min(numbers, ABLE.numbers, key=EXACTNESS)
-    patch.setattr(_sqlite_sql, "abilities", lambda: ABLE._replace(numbers=least))
+    patch.setattr(sqlite_sql, "abilities", lambda: ABLE._replace(numbers=least))
 
 
 def shown(found: Any) -> list[str]:
@@ -206,9 +206,7 @@ def test_a_query_answers_as_the_reference_matcher_with_and_without_indexes(
     data, where = case
     query = parse(where)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            _sqlite_sql, "abilities", lambda: ABLE._replace(numbers=min(numbers, ABLE.numbers, key=EXACTNESS))
-        )
+        patch.setattr(sqlite_sql, "abilities", lambda: ABLE._replace(numbers=min(numbers, ABLE.numbers, key=EXACTNESS)))
         check_query(pair, data, query, sort, limit, skip)
 
 
@@ -239,7 +237,7 @@ def check_query(
 def test_numbers_are_narrowed_down_to_more_than_sqlite_can_be_off_by(monkeypatch: pytest.MonkeyPatch) -> None:
     able(monkeypatch, Numbers.NEAR)
     for number in NUMBERS:
-        low, high = _sqlite_sql.plan_query("documents", parse({"a": number}).tree, ()).parameters
+        low, high = sqlite_sql.plan_query("documents", parse({"a": number}).tree, ()).parameters
         four_bits = 4 * math.ulp(number)
         assert low <= number - four_bits
         assert high >= number + four_bits

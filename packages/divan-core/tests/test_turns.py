@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from divan.turns import FairLock
+from divan.backends.locks import FairLock
 
 from tests.processes import wait_until
 

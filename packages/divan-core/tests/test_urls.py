@@ -11,9 +11,9 @@ from urllib.parse import quote
 import divan
 import pytest
 from divan import BackendNotFound, InvalidURL
-from divan.backends.base import Options, is_secret
 from divan.backends.memory import MemoryBackend
-from divan.urls import MAX_SECONDS, StoreURL, boolean, check_options, parse_url, seconds
+from divan.options import MAX_SECONDS, Options, boolean, is_secret, read_options, seconds
+from divan.urls import StoreURL, parse_url
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -268,18 +268,18 @@ def test_no_secret_is_in_a_store_or_backend_that_is_printed(secret: str) -> None
 
 
 def test_text_options_are_parsed_and_others_pass() -> None:
-    assert check_options("x", {"timeout": "2.5", "level": 3}, {"timeout": float, "level": int}) == {
+    assert read_options("x", {"timeout": "2.5", "level": 3}, {"timeout": float, "level": int}) == {
         "timeout": 2.5,
         "level": 3,
     }
 
 
 def test_extra_options_pass_as_they_are() -> None:
-    assert check_options("x", {"user": "1"}, {}, extra=("user",)) == {"user": "1"}
+    assert read_options("x", {"user": "1"}, {}) == {"user": "1"}
 
 
 def test_a_backend_that_checks_its_options_itself_gets_all_of_them() -> None:
-    assert check_options("x", {"anything": "1"}, None) == {"anything": "1"}
+    assert read_options("x", {"anything": "1"}, None) == {"anything": "1"}
 
 
 @pytest.mark.parametrize(
@@ -295,14 +295,14 @@ def test_a_backend_that_checks_its_options_itself_gets_all_of_them() -> None:
 )
 def test_an_option_that_can_not_be_used_is_refused(given_options: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidURL) as caught:
-        check_options("x", given_options, {"timeout": float, "api_token": str, "level": int})
+        read_options("x", given_options, {"timeout": float, "api_token": str, "level": int})
 
     assert str(caught.value) == message
 
 
 def test_a_secret_option_that_can_not_be_used_is_not_shown() -> None:
     with pytest.raises(InvalidURL) as caught:
-        check_options("x", {"token": "s3cret"}, {"token": int})
+        read_options("x", {"token": "s3cret"}, {"token": int})
 
     assert str(caught.value) == "x: the option token=*** can't be used"
 

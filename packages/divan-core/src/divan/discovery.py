@@ -234,7 +234,7 @@ def find_backend(name: str) -> BackendInfo:
 
 
 def _not_found(name: str, short: str, infos: list[BackendInfo]) -> str:
-    from divan.known import KNOWN_BACKENDS  # only on the way to an error
+    from divan.directory import KNOWN_BACKENDS  # only on the way to an error
 
     installed = ", ".join(info.name for info in infos) or "none"
     hidden = [

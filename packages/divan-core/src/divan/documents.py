@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Self, final
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class Document(dict[str, Any]):
@@ -91,3 +94,16 @@ class Increment:
 
     def __hash__(self) -> int:
         return hash((Increment, self.by))
+
+
+def copied(value: Any) -> Any:
+    """A copy that shares no list and no object with the original.
+
+    Args:
+        value: A field's value, or all of a document's fields.
+    """
+    if isinstance(value, list):
+        return [item if item.__class__ in _SCALARS else copied(item) for item in value]
+    if value.__class__ is dict or isinstance(value, Mapping):
+        return {name: item if item.__class__ in _SCALARS else copied(item) for name, item in value.items()}
+    return value

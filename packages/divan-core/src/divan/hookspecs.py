@@ -9,8 +9,8 @@ import pluggy
 
 if TYPE_CHECKING:
     from divan.documents import Document
-    from divan.events import Call
     from divan.store import Store
+    from divan.store.events import Call
 
 hookspec = pluggy.HookspecMarker("divan")
 hookimpl = pluggy.HookimplMarker("divan")

@@ -10,12 +10,15 @@ from divan.backends.base import BaseDivanBackend
 from divan.discovery import find_backend
 from divan.documents import Document
 from divan.errors import InvalidURL
-from divan.models import M
 from divan.plugins import Plugins, load_plugins
 from divan.store import Store
-from divan.urls import StoreURL, check_options, parse_url
+from divan.store.schemas import M
+from divan.urls import StoreURL, parse_url
 
 DEFAULT_URL_VARIABLE: Final = "DIVAN_URL"
+
+_PARTS: Final = ("self", "database", "host", "port", "scheme")
+"""What a backend's constructor takes beside options."""
 
 
 @overload
@@ -109,15 +112,16 @@ def _open(
 ) -> Store[Any]:
     name = url.scheme.rpartition(":")[2]
     options: dict[str, Any] = {**url.options, **given}
-    options = check_options(name, options, cls.known_options, extra=("user", "password"))
+    for part in _PARTS:
+        if part in options:
+            raise InvalidURL(f"{name} has no option {part!r}; what a URL says before its '?' is none")
     for key, value in (("user", url.user), ("password", url.password)):
         if value is not None:
             options.setdefault(key, value)
-    options["scheme"] = name
     database, host = url.database, url.host
     if not database and host and getattr(cls, "default_port", None) == 0:
         database, host = host, None  # memory://name: an embedded store has no host
-    backend = cls(database, host, url.port, **options)
+    backend = cls(database, host, url.port, scheme=name, **options)
     try:
         return Store(backend, name=name, url=str(url), schema=schema, allow_scans=allow_scans, plugins=plugins)
     except BaseException:

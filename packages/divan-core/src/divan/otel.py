@@ -23,8 +23,8 @@ except ImportError as error:
     raise ImportError("divan.otel needs OpenTelemetry: pip install 'divan-core[otel]'", name=error.name) from error
 
 from divan import plugins
-from divan.events import Call
 from divan.hookspecs import hookimpl
+from divan.store.events import Call
 
 _SYSTEMS: Final = {"mongo": "mongodb"}
 """Backend name → `db.system.name`, where the convention's name is another one."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from divan.backends.base import is_secret
 from divan.errors import InvalidURL
+from divan.options import boolean, is_secret, seconds
+
+# The two readers of options are a part of this module's names as well: drivers import them from here.
+__all__ = ["StoreURL", "boolean", "parse_url", "seconds"]
 
 _SCHEME = r"(?:[A-Za-z0-9][A-Za-z0-9._-]*:)?[A-Za-z][A-Za-z0-9+._-]*"
 _CONTROL = r"[\x00-\x1f\x7f]"
@@ -134,88 +137,3 @@ def _parse_options(scheme: str, query: str) -> dict[str, str]:
             raise InvalidURL(f"{scheme}://…: the option {name!r} is given twice")
         options[name] = value
     return options
-
-
-def boolean(text: str) -> bool:
-    """Parse the text of an option that is on or off.
-
-    Raises:
-        ValueError: if it is neither.
-    """
-    value = _BOOLEANS.get(text.lower())
-    if value is None:
-        raise ValueError("give true or false")
-    return value
-
-
-MAX_SECONDS: Final = 1_000_000
-"""The longest time that an option takes, in seconds: every clock and socket can wait so long."""
-
-
-def seconds(value: str | float) -> float:
-    """Read an option that is a time in seconds: its text, or the number that was given by keyword.
-
-    Returns:
-        A number greater than 0, and at most `MAX_SECONDS`.
-
-    Raises:
-        ValueError: if it is no such number.
-    """
-    try:
-        number = 0.0 if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = 0.0
-    if not 0 < number <= MAX_SECONDS:
-        raise ValueError(f"give a number of seconds greater than 0, and at most {MAX_SECONDS}")
-    return number
-
-
-_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-
-
-def check_options(
-    backend: str, given: Mapping[str, Any], known: Mapping[str, Any] | None, extra: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """Check the options of one backend, and parse those that are text.
-
-    Args:
-        backend: The backend's name, for messages.
-        given: Option → text from a URL, or any value given by keyword.
-        known: The backend's `known_options`; `None` passes everything on, for the backend to check.
-        extra: Further names that are known and passed on as they are.
-
-    Raises:
-        InvalidURL: naming an unknown option and the known ones, or an option whose text can't be parsed.
-    """
-    if known is None:
-        return dict(given)
-    parsed = {}
-    for name, value in given.items():
-        if name in extra:
-            parsed[name] = value
-            continue
-        if name not in known:
-            names = ", ".join(sorted(known)) or "none"
-            raise InvalidURL(f"{backend} has no option {shown_option(name, given)}; its options are: {names}")
-        try:
-            parsed[name] = known[name](value) if isinstance(value, str) else value
-        except ValueError as error:
-            shown = "***" if is_secret(name) else repr(value)
-            reason = "" if is_secret(name) else f": {error}"
-            raise InvalidURL(f"{backend}: the option {name}={shown} can't be used{reason}") from None
-    return parsed
-
-
-def shown_option(name: str, given: Mapping[str, Any]) -> str:
-    """An unknown option's name as it stands in a message.
-
-    Behind a secret it can be the rest of that, its ``&`` not percent-encoded, and is not shown.
-
-    Args:
-        name: The unknown option.
-        given: All options, in the order in which they were given.
-    """
-    before = list(given)[: list(given).index(name)]
-    if any(is_secret(other) for other in before):
-        return "'***' (in a secret's value, '&' is written %26)"
-    return repr(name)

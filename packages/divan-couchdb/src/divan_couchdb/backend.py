@@ -46,7 +46,7 @@ class CouchDBBackend(BaseDivanBackend):
 
     def connect(self, database: str, host: str, port: int) -> Any:
         """Open the database, made if it is missing and ``create`` allows it; the handle is a `couchdb.Database`."""
-        client = make_client(database, host, port, self.options)
+        client = make_client(database, host, port, {**self.options, "scheme": self.scheme})
         try:
             facts = prepare(client, self.options)
         except BaseException:

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, NoReturn, TypeVar
 
+from divan.backends.locks import FairLock
 from divan.documents import Document
 from divan.errors import DocumentNotFound, RevisionConflict, StoreError
-from divan.turns import FairLock
 from divan.validation import check_id
 
 from divan_couchdb.bulk import LostAnswer, is_done, lost_answer, pause, too_busy

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, NoReturn
 
-from divan.backends.base import BaseDivanBackend, Change, Serializer, add
+from divan.backends.base import BaseDivanBackend, Change, Serializer
 from divan.documents import Document
 from divan.errors import (
     AuthenticationFailed,
@@ -18,6 +18,7 @@ from divan.errors import (
 )
 from divan.ids import new_id
 from divan.query import Explanation, Query, SortKey
+from divan.updates import add
 from pymongo import MongoClient, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -67,13 +68,14 @@ class MongoBackend(BaseDivanBackend):
     collection: Collection[dict[str, Any]]
 
     def connect(self, database: str, host: str, port: int) -> Database[dict[str, Any]]:
-        settings = read_settings(database, self.options)
+        options = {**self.options, "scheme": self.scheme}
+        settings = read_settings(database, options)
         self._where = f"mongo {host if ',' in host else f'{host}:{port}'}/{settings.database}.{settings.collection}"
         if settings.native:
             self.default_serializers = NATIVE_SERIALIZERS  # type: ignore[misc]  # this Store's alone
-        sources = auth_sources(settings, self.options)
+        sources = auth_sources(settings, options)
         for source in sources:
-            self.client = make_client(settings, host, port, self.options, source)
+            self.client = make_client(settings, host, port, options, source)
             try:
                 self._enter(settings)
                 break

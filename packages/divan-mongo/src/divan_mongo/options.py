@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from divan.backends.base import is_secret
 from divan.errors import ConnectionFailed, InvalidURL
-from divan.urls import boolean, seconds, shown_option
+from divan.options import boolean, is_secret, seconds, shown_option
 from pymongo import MongoClient
 from pymongo.common import VALIDATORS, validate
 from pymongo.errors import ConfigurationError, InvalidURI

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, ClassVar
 
-from divan.backends.base import BaseDivanBackend, Change, Serializer, add
+from divan.backends.base import BaseDivanBackend, Change, Serializer
 from divan.documents import Document
 from divan.errors import (
     DatabaseNotFound,
@@ -22,6 +22,7 @@ from divan.errors import (
 from divan.ids import new_id
 from divan.query import Comparison, Explanation, Node, Not, Query, SortKey, finish, project
 from divan.serializers import DEFAULT_SERIALIZERS
+from divan.updates import add
 
 from divan_redis.client import Client
 from divan_redis.hashes import REVISION, decode, encode_fields
@@ -41,14 +42,10 @@ class RedisBackend(BaseDivanBackend):
     default_serializers: ClassVar[Mapping[str, Serializer]] = DEFAULT_SERIALIZERS
     exclude_keys = (REVISION.decode(),)
     known_options = KNOWN_OPTIONS
+    scheme_ports: ClassVar[Mapping[str, int]] = {"redis+sentinel": SENTINEL_PORT}
 
     _client: Client
     _prefix: bytes
-
-    def __init__(self, database: str, host: str | None = None, port: int | None = None, **options: Any) -> None:
-        if port is None and options.get("scheme") == "redis+sentinel":
-            port = SENTINEL_PORT
-        super().__init__(database, host, port, **options)
 
     def connect(self, database: str, host: str, port: int) -> Any:
         if not database or ":" in database:
@@ -60,7 +57,7 @@ class RedisBackend(BaseDivanBackend):
             self._prefix = f"{database}:".encode()
         except UnicodeEncodeError as error:
             raise InvalidURL(f"the database name {database!r} is not Unicode") from error
-        settings = Settings(host, port, self.options)
+        settings = Settings(host, port, {**self.options, "scheme": self.scheme})
         self._client = Client(settings)
         if not settings.create and not any(self._pages()):
             self.close()

@@ -7,14 +7,15 @@ backend can do is read from what it overrides, and which keyword arguments it ta
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Final, NamedTuple, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
-from divan.documents import REMOVE, Increment
-from divan.errors import DivanError, DocumentNotFound, InvalidDocument, UnsupportedOperation
+from divan.backends.support import attempt
+from divan.errors import DocumentNotFound, UnsupportedOperation
+from divan.options import Option, Options, Reader, read_options
 from divan.query import Explanation, Query, SortKey, parse
-from divan.validation import INT_MAX, INT_MIN
+from divan.updates import Change, apply_changes
 
 REQUIRED_METHODS: Final = ("connect", "create", "update", "get_id_for_document", "get_document_attr")
 OPTIONAL_METHODS: Final = (
@@ -25,35 +26,6 @@ OPTIONAL_METHODS: Final = (
 Serializer = Mapping[str, Any]
 """``{"serialize": callable, "deserialize": callable}``, and optionally ``"ordered"`` and ``"override"``."""
 
-_SECRET_WORDS: Final = ("pass", "secret", "token", "credential", "private", "apikey", "api_key", "api-key", "pwd")
-
-
-class Options(dict[str, Any]):
-    """The user, password and options that a backend was opened with; secrets are hidden when it is printed."""
-
-    def __repr__(self) -> str:
-        return repr({name: "***" if is_secret(name) and value is not None else value for name, value in self.items()})
-
-    __str__ = __repr__
-
-    def copy(self) -> Options:
-        return Options(self)
-
-
-def is_secret(name: str) -> bool:
-    """Whether an option of this name holds something that must never be shown."""
-    lowered = name.lower()
-    return any(word in lowered for word in _SECRET_WORDS)
-
-
-class Change(NamedTuple):
-    """One item of `BaseDivanBackend.update_many`: the arguments of one `update`."""
-
-    document_id: str
-    data: dict[str, Any]
-    remove: tuple[str, ...] = ()
-    increment: Mapping[str, int | float] = {}
-
 
 class BaseDivanBackend:
     """One store's driver. It gets and returns plain dicts of JSON values, and never sees a schema or a plugin.
@@ -62,45 +34,66 @@ class BaseDivanBackend:
         database: What the store calls a database: a name, or a file's path.
         host: Host name, or several as one string; `None` for `default_host`.
         port: Port number; `None` for `default_port`.
-        **options: The URL's user, password and options, kept in `self.options`.
+        scheme: The URL's scheme, which is one of the driver's names; ``""`` where it is opened by its class.
+        **options: The URL's user, password and options, read by `known_options` and kept in `self.options`.
 
     Attributes:
         default_host: Required. ``""`` is a definition.
         default_port: Required. ``0`` is a definition, and says that the store is embedded.
         default_serializers: `FormField` class name (``"DateField"``) → serializer dictionary.
         exclude_keys: The metadata keys that a fetched document carries.
-        known_options: URL option → callable that parses its text; `None` if the driver checks its options itself.
+        known_options: Option → its `divan.options.Option`, or what reads it; `None` if the driver checks them itself.
+        scheme_ports: URL scheme → its default port, for those of the driver's schemes that differ from `default_port`.
         native_types: Classes of the store's own values (BSON's ObjectId, say) that a document may hold as they are.
         batch_size: How many items the Store puts into one bulk call.
         db: The store's native handle, as `connect` returned it.
 
     Raises:
         NotImplementedError: naming the class and the attribute, if a subclass left one of the defaults undefined.
+        InvalidURL: naming an option that is not known, or can't be used.
     """
 
     default_host: ClassVar[str]
     default_port: ClassVar[int]
     default_serializers: ClassVar[Mapping[str, Serializer]] = {}
     exclude_keys: ClassVar[tuple[str, ...]] = ()
-    known_options: ClassVar[Mapping[str, Callable[[str], Any]] | None] = None
+    known_options: ClassVar[Mapping[str, Option | Reader] | None] = None
+    scheme_ports: ClassVar[Mapping[str, int]] = {}
     native_types: ClassVar[tuple[type, ...]] = ()
     batch_size: ClassVar[int] = 500
 
     database: str
     host: str
     port: int
+    scheme: str
     options: Options
     db: Any
 
-    def __init__(self, database: str, host: str | None = None, port: int | None = None, **options: Any) -> None:
+    def __init__(
+        self, database: str, host: str | None = None, port: int | None = None, *, scheme: str = "", **options: Any
+    ) -> None:
         for attribute in ("default_host", "default_port"):
             if getattr(type(self), attribute, None) is None:
                 raise NotImplementedError(f"{type(self).__name__} must define {attribute}")
         self.database = database
         self.host = self.default_host if host is None else host
-        self.port = self.default_port if port is None else port
-        self.options = Options(options)
+        self.port = self.scheme_ports.get(scheme, self.default_port) if port is None else port
+        self.scheme = scheme
+        self.options = self.read_options(options)
         self.db = self.connect(self.database, self.host, self.port)
+
+    def read_options(self, given: Mapping[str, Any]) -> Options:
+        """Check and read what the constructor was given, by `known_options`.
+
+        A driver overrides this only if its client has options of its own that pass through.
+
+        Args:
+            given: Option → text from a URL, or any value given by keyword; ``user`` and ``password`` among them.
+
+        Raises:
+            InvalidURL: naming an option that is not known, or can't be used.
+        """
+        return read_options(self.scheme or type(self).__name__, given, self.known_options)
 
     # Required
 
@@ -209,7 +202,7 @@ class BaseDivanBackend:
         """
         create: Any = self.create
         return [
-            _attempt(create, data) if document_id is None else _attempt(create, data, document_id=document_id)
+            attempt(create, data) if document_id is None else attempt(create, data, document_id=document_id)
             for document_id, data in items
         ]
 
@@ -225,11 +218,11 @@ class BaseDivanBackend:
 
     def update_many(self, changes: Sequence[Change]) -> list[Any]:
         """Update several documents; one result a change, in order: the stored document, or a `DivanError`."""
-        return [_attempt(self.update, change.document_id, change.data, **_present(change)) for change in changes]
+        return [attempt(self.update, change.document_id, change.data, **_present(change)) for change in changes]
 
     def delete_many(self, document_ids: Sequence[str]) -> list[Any]:
         """Delete several documents; one result an id, in order: `None`, or a `DivanError`."""
-        return [_attempt(self.delete, document_id) for document_id in document_ids]
+        return [attempt(self.delete, document_id) for document_id in document_ids]
 
     def ensure_index(self, *fields: str) -> str | None:
         """Make `find` on these dotted paths fast; returns the index's name, or `None` if the store has no indexes."""
@@ -282,14 +275,6 @@ def _accepts(function: Callable[..., Any], argument: str) -> bool:
     return any(p.kind is p.VAR_KEYWORD or (p.name == argument and p.kind in named) for p in parameters.values())
 
 
-def _attempt(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What the call returns, or the `DivanError` that it raises."""
-    try:
-        return function(*args, **kwargs)
-    except DivanError as error:
-        return error
-
-
 def _present(change: Change) -> dict[str, Any]:
     """The keyword arguments of `update` that this change needs."""
     arguments: dict[str, Any] = {}
@@ -300,78 +285,14 @@ def _present(change: Change) -> dict[str, Any]:
     return arguments
 
 
-# For drivers that merge in Python
-
-
-def apply_changes(
-    document: Mapping[str, Any],
-    data: Mapping[str, Any],
-    remove: Iterable[str] = (),
-    increment: Mapping[str, int | float] = {},
-) -> dict[str, Any]:
-    """The fields of a document after an update: the reference for what `update` means.
-
-    Args:
-        document: The stored fields. Not changed.
-        data: Fields to set.
-        remove: Fields to remove; absent ones are no error.
-        increment: Numbers to add; a missing field counts as 0.
-
-    Raises:
-        InvalidDocument: if a field to increment holds no number, or the sum can't be stored.
-    """
-    merged = {**document, **data}
-    for name in remove:
-        merged.pop(name, None)
-    for name, by in increment.items():
-        merged[name] = add(name, merged.get(name, 0), by)
-    return merged
-
-
-def add(name: str, value: Any, by: int | float) -> int | float:
-    """The sum that `divan.Increment` stores.
-
-    Raises:
-        InvalidDocument: if `value` is no number, or the sum can't be stored.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidDocument(f"{name}: Increment adds to a number, and the field holds {type(value).__name__}")
-    total = value + by
-    if isinstance(total, int):
-        if not INT_MIN <= total <= INT_MAX:
-            raise InvalidDocument(f"{name}: the sum does not fit into 64 bits")
-    elif total - total != 0.0:
-        raise InvalidDocument(f"{name}: the sum is not a finite number")
-    return total
-
-
-def split_changes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, int | float]]:
-    """Divide an update's changes into fields to set, to remove and to increment."""
-    data: dict[str, Any] = {}
-    remove: list[str] = []
-    increment: dict[str, int | float] = {}
-    for name, value in changes.items():
-        if value is REMOVE:
-            remove.append(name)
-        elif isinstance(value, Increment):
-            increment[name] = value.by
-        else:
-            data[name] = value
-    return data, tuple(remove), increment
-
-
 __all__ = [
     "OPTIONAL_METHODS",
     "REQUIRED_METHODS",
     "BaseDivanBackend",
     "Change",
     "Explanation",
-    "Options",
     "Query",
     "Serializer",
     "SortKey",
-    "add",
     "apply_changes",
-    "is_secret",
-    "split_changes",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from divan.backends.base import BaseDivanBackend, Serializer, apply_changes
-from divan.documents import Document
+from divan.backends.support import DocumentAccessors, first_revision
+from divan.documents import Document, copied
 from divan.errors import DocumentExists, DocumentNotFound, RevisionConflict
 from divan.ids import new_id
 from divan.query import Query, SortKey, finish, project
@@ -20,7 +20,7 @@ _named: dict[str, tuple[threading.Lock, _Table]] = {}
 _named_lock = threading.Lock()
 
 
-class MemoryBackend(BaseDivanBackend):
+class MemoryBackend(DocumentAccessors, BaseDivanBackend):
     """Documents in memory, for tests and for trying things out.
 
     ``memory://name`` is one database for the whole process, kept until the process ends; ``memory://`` is the Store's
@@ -42,21 +42,12 @@ class MemoryBackend(BaseDivanBackend):
             self._lock, table = _named.setdefault(database, (threading.Lock(), {}))
         return table
 
-    def get_id_for_document(self, document: Document) -> str:
-        return document.id
-
-    def get_document_attr(self, document: Document, field: str) -> Any:
-        return document[field]
-
-    def get_revision_for_document(self, document: Document) -> str | None:
-        return document.rev
-
     def create(self, data: dict[str, Any], document_id: str | None = None) -> Document:
         document_id = document_id or new_id()
         with self._lock:
             if document_id in self.db:
                 raise DocumentExists(document_id)
-            return self._store(document_id, random.getrandbits(40), data)
+            return self._store(document_id, first_revision(), data)
 
     def update(
         self,
@@ -73,7 +64,7 @@ class MemoryBackend(BaseDivanBackend):
     def replace(self, document_id: str, data: dict[str, Any], rev: str | None = None, upsert: bool = False) -> Document:
         with self._lock:
             if upsert and document_id not in self.db:
-                return self._store(document_id, random.getrandbits(40), data)
+                return self._store(document_id, first_revision(), data)
             number, _ = self._current(document_id, rev)
             return self._store(document_id, number + 1, data)
 
@@ -87,7 +78,7 @@ class MemoryBackend(BaseDivanBackend):
             number, fields = self.db[document_id]
         except KeyError:
             raise DocumentNotFound(document_id) from None
-        return Document(_copy(fields), document_id, str(number))
+        return Document(copied(fields), document_id, str(number))
 
     def find(
         self,
@@ -103,7 +94,7 @@ class MemoryBackend(BaseDivanBackend):
         found = filter(where.matches, stored)
         for document in finish(found, get_id=self.get_id_for_document, sort=sort, limit=limit, skip=skip):
             kept = document if fields is None else project(document, fields)
-            yield Document(_copy(kept), document.id, document.rev)
+            yield Document(copied(kept), document.id, document.rev)
 
     def ping(self) -> None:
         """Memory is always there."""
@@ -118,14 +109,5 @@ class MemoryBackend(BaseDivanBackend):
         return number, fields
 
     def _store(self, document_id: str, number: int, fields: dict[str, Any]) -> Document:
-        self.db[document_id] = (number, _copy(fields))
-        return Document(_copy(fields), document_id, str(number))
-
-
-def _copy(value: Any) -> Any:
-    """A copy that shares no list and no dict with the original."""
-    if isinstance(value, dict):
-        return {name: _copy(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value
+        self.db[document_id] = (number, copied(fields))
+        return Document(copied(fields), document_id, str(number))

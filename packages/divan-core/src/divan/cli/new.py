@@ -18,8 +18,8 @@ import importlib_metadata
 import divan
 from divan.cli.output import write
 from divan.cli.parsing import Command
+from divan.directory import DIRECTORY
 from divan.discovery import normalize
-from divan.known import DIRECTORY
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

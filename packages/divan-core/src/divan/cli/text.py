@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import TextIO
 from urllib.parse import quote
 
-from divan.backends.base import is_secret
 from divan.errors import InvalidURL
+from divan.options import is_secret
 from divan.plugins import PluginWarning
 from divan.urls import parse_url
 

@@ -62,36 +62,38 @@ import pytest  # noqa: E402
 if TYPE_CHECKING:
     from divan.testing import generate, limits, strategies
     from divan.testing.base import StoreChecks
-    from divan.testing.bulk import Bulk
-    from divan.testing.concurrency import LostUpdates, Threads
+    from divan.testing.checks.bulk import Bulk
+    from divan.testing.checks.concurrency import LostUpdates, Threads
+    from divan.testing.checks.crud import Crud, Privacy
+    from divan.testing.checks.documents import BadDocuments, GoodDocuments
+    from divan.testing.checks.errors import Errors, Life
+    from divan.testing.checks.field_types import FieldTypes
+    from divan.testing.checks.ids import Ids
+    from divan.testing.checks.indexes import Indexes
+    from divan.testing.checks.network import Network
+    from divan.testing.checks.numbers import Numbers
+    from divan.testing.checks.queries import GeneratedQueries, QueryMeaning
+    from divan.testing.checks.random_calls import RandomCalls
+    from divan.testing.checks.reading import Reading
+    from divan.testing.checks.revisions import Revisions
+    from divan.testing.checks.secrets import Secrets
+    from divan.testing.checks.text import Text
+    from divan.testing.checks.updates import Increments, Removal, Update
     from divan.testing.conformance import Conformance
-    from divan.testing.crud import Crud, Privacy
-    from divan.testing.documents import BadDocuments, GoodDocuments
-    from divan.testing.errors import Errors, Life
-    from divan.testing.field_types import FieldTypes
-    from divan.testing.ids import Ids
-    from divan.testing.indexes import Indexes
     from divan.testing.limits import BIG_INTS, LARGE_DOCUMENTS, SCRIPT_NAMES, TINY_FLOATS, WHOLE_FLOATS
     from divan.testing.machine import state_machine
-    from divan.testing.network import Network
-    from divan.testing.numbers import Numbers
-    from divan.testing.queries import GeneratedQueries, QueryMeaning
-    from divan.testing.random_calls import RandomCalls
-    from divan.testing.reading import Reading
-    from divan.testing.revisions import Revisions
-    from divan.testing.secrets import Secrets
-    from divan.testing.text import Text
-    from divan.testing.updates import Increments, Removal, Update
 
 _HOMES: Final = {
     "BIG_INTS": "limits", "LARGE_DOCUMENTS": "limits", "SCRIPT_NAMES": "limits", "TINY_FLOATS": "limits",
-    "WHOLE_FLOATS": "limits", "BadDocuments": "documents", "Bulk": "bulk", "Conformance": "conformance", "Crud": "crud",
-    "Errors": "errors", "FieldTypes": "field_types", "GeneratedQueries": "queries", "GoodDocuments": "documents",
-    "Ids": "ids", "Increments": "updates", "Indexes": "indexes", "Life": "errors", "LostUpdates": "concurrency",
-    "Network": "network", "Numbers": "numbers", "Privacy": "crud", "QueryMeaning": "queries",
-    "RandomCalls": "random_calls", "Reading": "reading", "Removal": "updates", "Revisions": "revisions",
-    "Secrets": "secrets", "StoreChecks": "base", "Text": "text", "Threads": "concurrency", "Update": "updates",
-    "state_machine": "machine",
+    "WHOLE_FLOATS": "limits", "BadDocuments": "checks.documents", "Bulk": "checks.bulk", "Conformance": "conformance",
+    "Crud": "checks.crud", "Errors": "checks.errors", "FieldTypes": "checks.field_types",
+    "GeneratedQueries": "checks.queries", "GoodDocuments": "checks.documents", "Ids": "checks.ids",
+    "Increments": "checks.updates", "Indexes": "checks.indexes", "Life": "checks.errors",
+    "LostUpdates": "checks.concurrency", "Network": "checks.network", "Numbers": "checks.numbers",
+    "Privacy": "checks.crud", "QueryMeaning": "checks.queries", "RandomCalls": "checks.random_calls",
+    "Reading": "checks.reading", "Removal": "checks.updates", "Revisions": "checks.revisions",
+    "Secrets": "checks.secrets", "StoreChecks": "base", "Text": "checks.text", "Threads": "checks.concurrency",
+    "Update": "checks.updates", "state_machine": "machine",
 }  # fmt: skip
 """Public name → the module that holds it, imported when it is asked for: pytest must have the chance to rewrite it."""
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from divan.testing.bulk import Bulk
-from divan.testing.concurrency import Threads
-from divan.testing.crud import Crud, Privacy
-from divan.testing.documents import BadDocuments, GoodDocuments
-from divan.testing.errors import Errors, Life
-from divan.testing.field_types import FieldTypes
-from divan.testing.ids import Ids
-from divan.testing.indexes import Indexes
-from divan.testing.network import Network
-from divan.testing.numbers import Numbers
-from divan.testing.queries import GeneratedQueries, QueryMeaning
-from divan.testing.random_calls import RandomCalls
-from divan.testing.reading import Reading
-from divan.testing.revisions import Revisions
-from divan.testing.secrets import Secrets
-from divan.testing.text import Text
-from divan.testing.updates import Increments, Removal, Update
+from divan.testing.checks.bulk import Bulk
+from divan.testing.checks.concurrency import Threads
+from divan.testing.checks.crud import Crud, Privacy
+from divan.testing.checks.documents import BadDocuments, GoodDocuments
+from divan.testing.checks.errors import Errors, Life
+from divan.testing.checks.field_types import FieldTypes
+from divan.testing.checks.ids import Ids
+from divan.testing.checks.indexes import Indexes
+from divan.testing.checks.network import Network
+from divan.testing.checks.numbers import Numbers
+from divan.testing.checks.queries import GeneratedQueries, QueryMeaning
+from divan.testing.checks.random_calls import RandomCalls
+from divan.testing.checks.reading import Reading
+from divan.testing.checks.revisions import Revisions
+from divan.testing.checks.secrets import Secrets
+from divan.testing.checks.text import Text
+from divan.testing.checks.updates import Increments, Removal, Update
 
 
 class Conformance(

@@ -12,12 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 import divan
 from divan import BulkError, DivanError, Document, Store
-from divan.backends.base import split_changes
 from divan.ids import new_id
 from divan.testing import strategies
 from divan.testing.base import can_empty, can_iterate, empty
 from divan.testing.comparing import as_json
 from divan.testing.reporting import lacking
+from divan.updates import split_changes
 
 PICKS = st.integers(0, 9)
 """Which of a sequence's few ids a call is about; see `_Calls.pick`."""

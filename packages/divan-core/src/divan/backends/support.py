@@ -1,0 +1,120 @@
+"""What drivers would otherwise each write: nothing here is needed by a driver, and all of it is meant for any.
+
+Beside it, `divan.updates.apply_changes` is what an update means, `divan.query` has the matcher and what finishes a
+query for a store that can't, and `divan.options` reads options.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from divan.backends.locks import FairLock
+from divan.documents import Document
+from divan.errors import DivanError
+from divan.query import Node, SortKey, comparisons
+
+__all__ = ["DocumentAccessors", "FairLock", "attempt", "first_revision", "names_to_fetch", "rounds"]
+
+_T = TypeVar("_T")
+
+# Not the module's own generator: a program that seeds that would get the same numbers at each run.
+_random: Final = random.Random()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+
+
+class DocumentAccessors:
+    """The accessors of a driver whose documents are `Document`s; named before `BaseDivanBackend` among the bases.
+
+    ``class AcmeBackend(DocumentAccessors, BaseDivanBackend)`` has `get_id_for_document`, `get_document_attr` and
+    `get_revision_for_document`, and so revisions as soon as its writes take ``rev``.
+    """
+
+    def get_id_for_document(self, document: Document) -> str:
+        """The document's id."""
+        return document.id
+
+    def get_revision_for_document(self, document: Document) -> str | None:
+        """The document's revision."""
+        return document.rev
+
+    def get_document_attr(self, document: Document, field: str) -> Any:
+        """One of the document's fields; a `KeyError` says that it is not there."""
+        return document[field]
+
+
+def attempt(function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T | DivanError:
+    """Make one item's call of a bulk call.
+
+    Args:
+        function: What is called for the item.
+        *args: Its arguments.
+        **kwargs: Its keyword arguments.
+
+    Returns:
+        What the call returns, or the `DivanError` that it raises: the item's result, either way.
+    """
+    try:
+        return function(*args, **kwargs)
+    except DivanError as error:
+        return error
+
+
+def first_revision(bits: int = 47) -> int:
+    """A number at which a new document's revisions begin: random, and not to be had again by seeding `random`.
+
+    A document that is deleted and made again so never gets a revision back that somebody may still hold.
+
+    Args:
+        bits: How large the number may be; 47 leave room to count up in a 64-bit integer, and in a float.
+
+    Returns:
+        A number from 1 to ``2**bits``.
+    """
+    return _random.getrandbits(bits) + 1
+
+
+def names_to_fetch(where: Node, sort: Sequence[SortKey], fields: Sequence[str] | None) -> list[str] | None:
+    """The top-level fields to fetch for a `find` that is finished in Python.
+
+    Args:
+        where: The filter that the matcher still has to check.
+        sort: The sort that is still to be done.
+        fields: The dotted paths that were asked for; `None` for whole documents.
+
+    Returns:
+        Field names, sorted, each once; `None` for whole documents.
+    """
+    if fields is None:
+        return None
+    names = {path.partition(".")[0] for path in fields}
+    names.update(key.path[0] for key in sort)
+    names.update(comparison.path[0] for comparison in comparisons(where))
+    return sorted(names)
+
+
+def rounds(keys: Sequence[Hashable]) -> Iterator[list[int]]:
+    """Divide the items of a bulk call into rounds in which no document occurs twice.
+
+    A store that answers for a batch as a whole can't say what became of the first of two changes to one document.
+
+    Args:
+        keys: The document's id of each item.
+
+    Yields:
+        The positions of one round's items, in order. The second item of a document is in the second round, and so on.
+    """
+    waiting = list(range(len(keys)))
+    while waiting:
+        first: dict[Hashable, int] = {}
+        later = []
+        for position in waiting:
+            if keys[position] in first:
+                later.append(position)
+            else:
+                first[keys[position]] = position
+        yield list(first.values())
+        waiting = later

@@ -1,0 +1,5 @@
+"""The Store: one API that answers the same on every backend; import it from `divan`."""
+
+from divan.store.store import Store
+
+__all__ = ["Store"]

@@ -1,0 +1,158 @@
+"""Between the caller's values and the driver's: field types, validation, and the `Document` that is handed back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from divan.backends.base import BaseDivanBackend
+from divan.documents import REMOVE, Document, Increment
+from divan.errors import InvalidDocument, InvalidQuery, StoreError
+from divan.query import Query, SortKey, parse, parse_sort
+from divan.serializers import FieldSerializer
+from divan.store.schemas import Model
+from divan.updates import split_changes
+from divan.validation import validate_document
+
+_RANGES: Final = frozenset({"$gt", "$gte", "$lt", "$lte"})
+_UNENCODED: Final = frozenset({"$exists", "$size"})
+
+
+class Codec:
+    """Translates between one Store's callers and its driver.
+
+    Args:
+        backend: The open driver.
+        fields: Field name → the serializer of its field type.
+        model: The class whose instances stand for documents, if the schema is one.
+
+    Attributes:
+        is_plain: Whether there is neither: what a driver returns as a `Document` is what the caller gets.
+    """
+
+    def __init__(
+        self, backend: BaseDivanBackend, fields: Mapping[str, FieldSerializer], model: Model | None = None
+    ) -> None:
+        self._backend = backend
+        self._model = model
+        self.is_plain = not fields and model is None
+        self._fields = fields
+        self._native = backend.native_types
+        self._exclude = tuple(backend.exclude_keys)
+        self._has_revisions = backend.implements("get_revision_for_document")
+        self._keeps_native = backend.accepts("update", "document")
+
+    def fields_of(self, data: Any) -> Any:
+        """The fields that the caller gave: a mapping as it is, an instance of the schema's class as one."""
+        model = self._model
+        return model.dump(data) if model is not None and isinstance(data, model.cls) else data
+
+    def id_in(self, data: Any) -> str | None:
+        """The id that the caller's data hold, if they are an instance of the schema's class that has one."""
+        model = self._model
+        return model.id_of(data) if model is not None and isinstance(data, model.cls) else None
+
+    def give(self, document: Document) -> Any:
+        """What the caller gets for a document: an instance of the schema's class, if it is one."""
+        return document if self._model is None else self._model.load(document)
+
+    def encode(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """A private copy of the fields in stored form, checked."""
+        if self._fields and isinstance(data, Mapping):
+            data = self._serialize(data)
+        return validate_document(data, self._native)
+
+    def _serialize(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        encoded = dict(data)
+        for field, serializer in self._fields.items():
+            if encoded.get(field) is not None:
+                encoded[field] = serializer.encode(field, encoded[field])
+        return encoded
+
+    def encode_changes(
+        self, changes: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], tuple[str, ...], dict[str, int | float]]:
+        """Fields to set in stored form, fields to remove, and numbers to add."""
+        if not isinstance(changes, Mapping):
+            return validate_document(changes), (), {}
+        for value in changes.values():
+            if value is REMOVE or value.__class__ is Increment:
+                break
+        else:
+            return self.encode(changes), (), {}
+        data, remove, increment = split_changes(changes)
+        plain = validate_document({**dict.fromkeys(remove), **increment})
+        for field in increment:
+            if field in self._fields:
+                raise InvalidDocument(f"{field}: a {self._fields[field].field_type} can't be incremented")
+        return self.encode(data), remove, {name: plain[name] for name in increment}
+
+    def document(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
+        """The `Document` of what a driver returned, field types applied.
+
+        Args:
+            raw: What the driver returned.
+            written: The fields that were just written: their names are asked for if `raw` is no mapping.
+        """
+        document = raw if raw.__class__ is Document else self.adopt(raw, written)
+        for field, serializer in self._fields.items():
+            value = document.get(field)
+            if value is not None:
+                document[field] = serializer.decode(field, value)
+        return document
+
+    def adopt(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
+        """As `document`, with the fields in stored form."""
+        if isinstance(raw, Document):
+            return raw
+        backend = self._backend
+        if isinstance(raw, Mapping):
+            document = Document(raw)
+            for name in self._exclude:
+                document.pop(name, None)
+        elif raw is not None and written is not None:
+            document = Document({name: backend.get_document_attr(raw, name) for name in written})
+        else:
+            raise StoreError(f"{type(backend).__name__} returned {type(raw).__name__} in place of a document")
+        document.id = backend.get_id_for_document(raw)
+        if self._has_revisions:
+            document.rev = backend.get_revision_for_document(raw)
+        if self._keeps_native:
+            document.native = raw
+        return document
+
+    def query(self, where: Mapping[str, Any] | None) -> Query:
+        """The parsed filter, its values in stored form.
+
+        Raises:
+            InvalidQuery: if it can't be understood, or asks for a range of what does not sort like its values.
+        """
+        return parse(where, self._operand if self._fields else None, self._native)
+
+    def _operand(self, field: str, op: str, value: Any) -> Any:
+        serializer = self._fields.get(field)
+        if serializer is None or op in _UNENCODED:
+            return value
+        if op in _RANGES and not serializer.ordered:
+            raise InvalidQuery(_unordered(field, serializer, op))
+        return serializer.encode(field, value)
+
+    def sort_keys(self, sort: str | Iterable[str] | None) -> tuple[SortKey, ...]:
+        """The parsed sort.
+
+        Raises:
+            InvalidQuery: if it can't be understood, or sorts by what does not sort like its values.
+        """
+        keys = parse_sort(sort)
+        for key in keys:
+            serializer = self._fields.get(key.field)
+            if serializer is not None and not serializer.ordered:
+                raise InvalidQuery(_unordered(key.field, serializer, "a sort"))
+        return keys
+
+
+def _unordered(field: str, serializer: FieldSerializer, what: str) -> str:
+    return (
+        f"{field}: {what} would answer wrongly, since the stored form of a {serializer.field_type} does not sort like "
+        "its values; ask for equality, or store it in a field type that is ordered"
+    )

@@ -1,0 +1,642 @@
+"""The Store: one API that answers the same on every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
+
+from divan.backends.base import BaseDivanBackend, Change
+from divan.documents import REMOVE, Document
+from divan.errors import (
+    DivanError,
+    DocumentExists,
+    DocumentNotFound,
+    InvalidQuery,
+    RevisionConflict,
+    StoreClosed,
+    UnsupportedOperation,
+)
+from divan.plugins import Plugins
+from divan.query import Explanation, Query, SortKey, finish, parse, parse_bound, parse_fields, project
+from divan.serializers import FieldSerializer, resolve_schema
+from divan.store.bulk import batches, check_answers, pair, run_bulk
+from divan.store.codec import Codec
+from divan.store.events import Events
+from divan.store.schemas import Model, read_schema
+from divan.validation import check_id
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    D = TypeVarWithDefault("D", default=Document)
+else:
+    D = TypeVar("D")
+"""What a Store hands back for a document: `Document`, or the schema's class."""
+
+_T = TypeVar("_T")
+
+_ARGUMENTS: Final = {
+    "create": ("document_id",),
+    "update": ("remove", "increment", "rev", "document"),
+    "replace": ("rev", "document", "upsert"),
+    "delete": ("rev", "document"),
+    "find": ("sort", "limit", "skip", "fields"),
+}
+_PUT_ATTEMPTS: Final = 10
+
+
+class Store(Generic[D]):
+    """The documents of one database, in whichever store holds them. May be shared between threads.
+
+    Made by `divan.open`. Wherever a call takes an id it takes a `Document` too. A write is blind unless it is given a
+    revision. Where the schema is a class (a dataclass, say), calls take and give its instances in place of `Document`s.
+
+    Args:
+        backend: The open driver.
+        name: The backend's name.
+        url: How the Store is shown; without secrets.
+        schema: Field name → field type, or a class; see `divan.open`.
+        allow_scans: Whether a query may read every document.
+        plugins: The loaded plugins.
+
+    Attributes:
+        backend: The driver; its `db` is the store's native handle.
+        name: The backend's name, such as ``"sqlite"``.
+        url: The URL, its secrets shown as ``***``.
+        fields: Field name → the serializer of its field type, for the fields of the schema that need one.
+    """
+
+    def __init__(
+        self,
+        backend: BaseDivanBackend,
+        *,
+        name: str,
+        url: str,
+        schema: Any = None,
+        allow_scans: bool = True,
+        plugins: Plugins,
+    ) -> None:
+        self.backend = backend
+        self.name = name
+        self.url = url
+        self._backend: Any = backend  # replaced by a backend that refuses everything when the Store is closed
+        self._allow_scans = allow_scans
+        fields: dict[str, FieldSerializer] = {}
+        model: Model | None = None
+        if schema is not None:
+            field_types, model = read_schema(schema)
+            fields = resolve_schema(field_types, name, backend.default_serializers, plugins.serializers(name))
+        self.fields: Mapping[str, FieldSerializer] = fields
+        self._codec = Codec(backend, fields, model)
+        self._encode = self._codec.encode
+        self._give: Callable[[Document], D] = self._codec.give
+        self._document = self._codec.document
+        self._takes = {
+            method: frozenset(argument for argument in arguments if backend.accepts(method, argument))
+            for method, arguments in _ARGUMENTS.items()
+        }
+        from divan.ids import new_id  # 2 ms that `import divan` need not spend
+
+        self._new_id = new_id
+        self._makes_ids = "document_id" in self._takes["create"]
+        self._events = Events(self, plugins)
+        self._events.opened()
+
+    # One document
+
+    def create(self, data: Mapping[str, Any] | D, id: str | None = None) -> D:
+        """Store a new document.
+
+        Args:
+            data: Field name → value. It is not changed.
+            id: The document's id; `None` for the one that an instance of the schema's class holds, or to have one made
+                (a UUIDv7).
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            DocumentExists: if the id is taken.
+            InvalidDocument: if the data or the id can't be stored by every store alike.
+        """
+        given = self._codec.fields_of(data)
+        fields = self._encode(given)
+        id = self._id_to_create(id if id is not None else self._codec.id_in(data))
+        if self._events.before_write:
+            self._events.ask("create", id, given)
+        stored = self._backend.create(fields) if id is None else self._backend.create(fields, document_id=id)
+        document = self._document(stored, fields)
+        if self._events.after_write:
+            self._events.tell("create", document.id, document)
+        return self._give(document)
+
+    def _id_to_create(self, id: str | None) -> str | None:
+        """The id to create a document under; `None` where only the store makes ids."""
+        if id is None:
+            return self._new_id() if self._makes_ids else None
+        if not self._makes_ids:
+            raise self._unsupported("create(document_id=…)")
+        return check_id(id)
+
+    @overload
+    def get(self, id: str | Document | D) -> D: ...
+    @overload
+    def get(self, id: str | Document | D, default: _T) -> D | _T: ...
+    def get(self, id: str | Document | D, default: Any = REMOVE) -> Any:
+        """Fetch a document.
+
+        Args:
+            id: Its id, or the `Document`, to fetch it anew.
+            default: What to return if there is none.
+
+        Raises:
+            DocumentNotFound: if there is none and no `default` was given.
+        """
+        try:
+            return self._give(self._document(self._backend.get_document_for_id(self._id_of(id))))
+        except DocumentNotFound:
+            if default is REMOVE:
+                raise
+            return default
+
+    def __getitem__(self, id: str | Document | D) -> D:
+        return self.get(id)
+
+    def __contains__(self, id: object) -> bool:
+        return self.get(cast(str, id), None) is not None
+
+    def update(self, id: str | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
+        """Merge top-level fields into a document, in one atomic step: concurrent updates of other fields are kept.
+
+        Args:
+            id: The document's id, or the `Document`.
+            changes: Field name → new value; `None` is stored as null, `divan.REMOVE` removes the field, and
+                `divan.Increment` adds to the number in it.
+            rev: The revision that the document must still have; `None` to update whatever is there.
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+            RevisionConflict: if it has changed since `rev`.
+            InvalidDocument: if a value can't be stored by every store alike, or can't be incremented.
+        """
+        id, arguments = self._target("update", id, rev)
+        data, remove, increment = self._codec.encode_changes(changes)
+        if remove:
+            arguments["remove"] = remove
+        if increment:
+            arguments["increment"] = increment
+        if arguments:
+            self._check_arguments("update", arguments)
+        if self._events.before_write:
+            self._events.ask("update", id, changes)
+        document = self._document(self._backend.update(id, data, **arguments), data)
+        if self._events.after_write:
+            self._events.tell("update", id, document)
+        return self._give(document)
+
+    def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
+        """Overwrite a whole document, which must exist.
+
+        Args:
+            id: The document's id, or the `Document`.
+            data: Field name → value: all that the document will hold.
+            rev: The revision that the document must still have; `None` to overwrite whatever is there.
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+            RevisionConflict: if it has changed since `rev`.
+            InvalidDocument: if the data can't be stored by every store alike.
+        """
+        id, arguments = self._target("replace", id, rev)
+        given = self._codec.fields_of(data)
+        fields = self._encode(given)
+        self._check_arguments("replace", arguments)
+        if self._events.before_write:
+            self._events.ask("replace", id, given)
+        document = self._document(self._backend.replace(id, fields, **arguments), fields)
+        if self._events.after_write:
+            self._events.tell("replace", id, document)
+        return self._give(document)
+
+    def put(self, id: str | Document | D, data: Mapping[str, Any] | D) -> D:
+        """Create a document, or overwrite the whole of it if it exists.
+
+        Args:
+            id: The document's id, or a `Document` with it.
+            data: Field name → value: all that the document will hold.
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            InvalidDocument: if the data or the id can't be stored by every store alike.
+        """
+        id, arguments = self._target("replace", id, None)
+        given = self._codec.fields_of(data)
+        fields = self._encode(given)
+        if self._events.before_write:
+            self._events.ask("put", id, given)
+        document = self._document(self._put(id, fields, arguments), fields)
+        if self._events.after_write:
+            self._events.tell("put", id, document)
+        return self._give(document)
+
+    def _put(self, id: str, fields: dict[str, Any], arguments: dict[str, Any]) -> Any:
+        if "upsert" in self._takes["replace"]:
+            return self._backend.replace(id, fields, upsert=True, **arguments)
+        if not self._makes_ids:
+            raise self._unsupported("create(document_id=…)")
+        for _ in range(_PUT_ATTEMPTS):
+            try:
+                return self._backend.replace(id, fields, **arguments)
+            except DocumentNotFound:
+                try:
+                    return self._backend.create(fields, document_id=id)
+                except DocumentExists:
+                    continue  # somebody created it meanwhile
+        raise RevisionConflict(id)
+
+    def delete(self, id: str | Document | D, rev: str | None = None) -> None:
+        """Delete a document.
+
+        Args:
+            id: The document's id, or the `Document`.
+            rev: The revision that the document must still have; `None` to delete whatever is there.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+            RevisionConflict: if it has changed since `rev`.
+        """
+        id, arguments = self._target("delete", id, rev)
+        self._check_arguments("delete", arguments)
+        if self._events.before_write:
+            self._events.ask("delete", id, None)
+        self._backend.delete(id, **arguments)
+        if self._events.after_write:
+            self._events.tell("delete", id, None)
+
+    # Many documents
+
+    @overload
+    def find(
+        self,
+        where: Mapping[str, Any] | None = ...,
+        *,
+        sort: str | Iterable[str] | None = ...,
+        limit: int | None = ...,
+        skip: int = ...,
+        fields: None = ...,
+    ) -> Iterator[D]: ...
+    @overload
+    def find(
+        self,
+        where: Mapping[str, Any] | None = ...,
+        *,
+        sort: str | Iterable[str] | None = ...,
+        limit: int | None = ...,
+        skip: int = ...,
+        fields: Iterable[str],
+    ) -> Iterator[Document]: ...
+    def find(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        sort: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        skip: int = 0,
+        fields: Iterable[str] | None = None,
+    ) -> Iterator[Any]:
+        """The documents that match a filter, streamed.
+
+        Args:
+            where: The filter; `None` or ``{}`` matches everything.
+            sort: ``"field"``, ``"-field"`` for descending, or a list of them; missing first, ties by id. Without one,
+                the order is the store's.
+            limit: How many to return at most.
+            skip: How many to leave out first.
+            fields: Dotted paths to return; `None` for whole documents.
+
+        Returns:
+            An iterator; nothing but a sort that the store can't do holds the whole result in memory. With `fields` it
+            yields `Document`s, whatever the schema.
+
+        Raises:
+            InvalidQuery: if an argument can't be understood, or the query would scan where scans are not allowed.
+        """
+        query = self._codec.query(where)
+        keys = self._codec.sort_keys(sort)
+        parse_bound("limit", limit)
+        parse_bound("skip", skip)
+        names = parse_fields(fields)
+        self._refuse_scan(query, keys)
+        found = map(self._document, self._find(query, keys, limit, skip or 0, names))
+        return found if names is not None else map(self._give, found)
+
+    def count(self, where: Mapping[str, Any] | None = None) -> int:
+        """How many documents match a filter; `None` counts them all.
+
+        Raises:
+            InvalidQuery: as for `find`.
+        """
+        query = self._codec.query(where)
+        if query:
+            self._refuse_scan(query, ())
+        return int(self._backend.count(query))
+
+    def explain(
+        self, where: Mapping[str, Any] | None = None, *, sort: str | Iterable[str] | None = None
+    ) -> Explanation:
+        """How the store would answer `find`: what it does itself, what the matcher finishes, which index serves it.
+
+        Raises:
+            InvalidQuery: as for `find`.
+        """
+        explanation: Explanation = self._backend.explain(self._codec.query(where), self._codec.sort_keys(sort))
+        return explanation
+
+    def __iter__(self) -> Iterator[D]:
+        return self._iterate()
+
+    def _iterate(self) -> Iterator[D]:
+        return map(self._give, map(self._document, self._backend.iter_documents()))
+
+    def ids(self) -> Iterator[str]:
+        """The ids of all documents, streamed, in the store's order."""
+        if "fields" in self._takes["find"]:
+            return map(self._backend.get_id_for_document, self._backend.find(parse(None), fields=()))
+        return map(self._backend.get_id_for_document, self._backend.iter_documents())
+
+    def ensure_index(self, *fields: str) -> str | None:
+        """Make `find` on these fields fast, where the store can.
+
+        Args:
+            *fields: Dotted paths; several make one index over all of them, in this order.
+
+        Returns:
+            The index's name, or `None` if the store has no indexes; queries answer the same with and without.
+
+        Raises:
+            InvalidQuery: if a field can't be one.
+        """
+        names = parse_fields(fields)
+        if not names:
+            raise InvalidQuery("ensure_index() takes at least one field")
+        name: str | None = self._backend.ensure_index(*names)
+        return name
+
+    # Bulk
+
+    def create_many(self, documents: Iterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]]) -> list[D]:
+        """Create many documents, in batches.
+
+        Args:
+            documents: Mappings of field names to values, or pairs of an id and such a mapping.
+
+        Returns:
+            The documents as stored, in order.
+
+        Raises:
+            BulkError: if some failed; the others are stored, and its `results` hold one entry per document.
+        """
+        is_plain = self._codec.is_plain
+
+        def prepare(item: Any) -> tuple[str | None, dict[str, Any]]:
+            id, data = pair(item, "data") if isinstance(item, tuple) else (None, item)
+            given = data
+            if not is_plain:
+                given = self._codec.fields_of(data)
+                id = self._codec.id_in(data) if id is None else id
+            fields = self._encode(given)
+            id = self._id_to_create(id)
+            if self._events.before_write:
+                self._events.ask("create", id, given)
+            return id, fields
+
+        return self._bulk("create", documents, prepare, lambda batch: self._backend.create_many(batch))
+
+    @overload
+    def get_many(self, ids: Iterable[str | Document | D]) -> list[D | None]: ...
+    @overload
+    def get_many(self, ids: Iterable[str | Document | D], default: _T) -> list[D | _T]: ...
+    def get_many(self, ids: Iterable[str | Document | D], default: Any = None) -> list[Any]:
+        """Fetch many documents, in batches.
+
+        Args:
+            ids: Ids or `Document`s.
+            default: What stands in the result for a document that does not exist.
+
+        Returns:
+            One `Document` (or `default`) per id, in order.
+        """
+        results: list[Any] = []
+        for batch in batches(map(self._id_of, ids), self.backend.batch_size):
+            found = self._backend.get_many(batch)
+            check_answers("get_many", batch, found)
+            results.extend(default if raw is None else self._give(self._document(raw)) for raw in found)
+        return results
+
+    def update_many(
+        self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[str | Document | D, Mapping[str, Any]]]
+    ) -> list[D]:
+        """Update many documents, in batches; each update is as `update` without a revision.
+
+        Args:
+            changes: Id → changes, or pairs of an id (or `Document`) and its changes.
+
+        Returns:
+            The documents as stored, in order.
+
+        Raises:
+            BulkError: if some failed; the others are updated, and its `results` hold one entry per item.
+        """
+
+        def prepare(item: Any) -> Change:
+            target, wanted = pair(item, "changes")
+            data, remove, increment = self._codec.encode_changes(wanted)
+            change = Change(self._id_of(target), data, remove, increment)
+            arguments = {"remove": remove, "increment": increment}
+            self._check_arguments("update", {name: value for name, value in arguments.items() if value})
+            if self._events.before_write:
+                self._events.ask("update", change.document_id, wanted)
+            return change
+
+        items = changes.items() if isinstance(changes, Mapping) else changes
+        return self._bulk("update", items, prepare, lambda batch: self._backend.update_many(batch))
+
+    def delete_many(self, ids: Iterable[str | Document | D]) -> list[str]:
+        """Delete many documents, in batches.
+
+        Args:
+            ids: Ids or `Document`s.
+
+        Returns:
+            The ids, in order.
+
+        Raises:
+            BulkError: if some failed (`DocumentNotFound`, say); the others are deleted, and its `results` hold one
+                entry per id.
+        """
+
+        def prepare(item: Any) -> str:
+            id = self._id_of(item)
+            if self._events.before_write:
+                self._events.ask("delete", id, None)
+            return id
+
+        def settle(sent: list[str], answers: Sequence[Any]) -> list[Any]:
+            results = [id if answer is None else answer for id, answer in zip(sent, answers, strict=True)]
+            if self._events.after_write:
+                for result in results:
+                    if not isinstance(result, DivanError):
+                        self._events.tell("delete", result, None)
+            return results
+
+        return run_bulk(
+            "delete_many",
+            ids,
+            self.backend.batch_size,
+            prepare,
+            lambda batch: cast(Sequence[Any], self._backend.delete_many(batch)),
+            settle,
+        )
+
+    def _bulk(
+        self,
+        operation: Literal["create", "update"],
+        items: Iterable[Any],
+        prepare: Callable[[Any], Any],
+        send: Callable[[list[Any]], Sequence[Any]],
+    ) -> list[D]:
+        """A bulk call whose results are documents."""
+        untouched = self._codec.is_plain and not self._events.after_write
+
+        def settle(_: list[Any], answers: Sequence[Any]) -> Sequence[Any]:
+            if untouched and {Document}.issuperset(map(type, answers)):
+                return answers
+            return [self._settled(operation, answer) for answer in answers]
+
+        return run_bulk(f"{operation}_many", items, self.backend.batch_size, prepare, send, settle)
+
+    def _settled(self, operation: str, answer: Any) -> Any:
+        """The result of one item of a bulk call."""
+        if isinstance(answer, DivanError):
+            return answer
+        try:
+            document = self._document(answer)
+            if self._events.after_write:
+                self._events.tell(operation, document.id, document)
+            return self._give(document)
+        except DivanError as error:  # it is stored, but can't be read back
+            return error
+
+    # The store itself
+
+    def ping(self) -> None:
+        """Ask the store for a sign of life.
+
+        Raises:
+            ConnectionFailed, AuthenticationFailed, OperationTimeout: if there is none.
+        """
+        self._backend.ping()
+
+    def close(self) -> None:
+        """Release connections. Closing twice is allowed; every other call then raises `StoreClosed`."""
+        if isinstance(self._backend, _ClosedBackend):
+            return
+        self._backend = _ClosedBackend(self.url)
+        self.backend.close()
+        self._events.closed()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self.url}>"
+
+    def _target(self, method: str, target: Any, rev: str | None) -> tuple[str, dict[str, Any]]:
+        """The id to write to, and the arguments that name the revision and the document."""
+        arguments: dict[str, Any] = {}
+        if rev is not None:
+            arguments["rev"] = rev
+        if isinstance(target, Document) and target.native is not None and "document" in self._takes[method]:
+            arguments["document"] = target.native
+        return self._id_of(target), arguments
+
+    def _id_of(self, target: Any) -> str:
+        """The checked id of what a caller gave in place of one."""
+        if target.__class__ is str:
+            return check_id(target)
+        return check_id(target.id if isinstance(target, Document) else self._codec.id_in(target) or target)
+
+    def _check_arguments(self, method: str, arguments: Mapping[str, Any]) -> None:
+        for argument in arguments:
+            if argument not in self._takes[method]:
+                if not self.backend.implements(method):
+                    raise self._unsupported(f"{method}()")
+                raise self._unsupported(f"{method}({argument}=…)")
+
+    def _unsupported(self, what: str) -> UnsupportedOperation:
+        return UnsupportedOperation(f"{type(self.backend).__name__} does not implement {what}")
+
+    # Queries
+
+    def _find(
+        self, query: Query, keys: tuple[SortKey, ...], limit: int | None, skip: int, names: tuple[str, ...] | None
+    ) -> Iterator[Any]:
+        """Let the driver do what it takes arguments for, and do the rest here."""
+        takes = self._takes["find"]
+        arguments: dict[str, Any] = {}
+        if keys and "sort" in takes:
+            arguments["sort"] = keys
+            keys = ()
+        if not keys:
+            if "limit" in takes and "skip" in takes:
+                arguments.update({"limit": limit, "skip": skip})
+                limit, skip = None, 0
+            if names is not None and "fields" in takes:
+                arguments["fields"] = names
+                names = None
+        found: Iterator[Any] = self._backend.find(query, **arguments)
+        if keys or limit is not None or skip:
+            found = finish(found, get_id=self.backend.get_id_for_document, sort=keys, limit=limit, skip=skip)
+        if names is None:
+            return found
+        return (self._project(raw, names) for raw in found)
+
+    def _project(self, raw: Any, names: tuple[str, ...]) -> Any:
+        document = self._codec.adopt(raw)
+        return Document(project(document, names), document.id, document.rev)
+
+    def _refuse_scan(self, query: Query, keys: tuple[SortKey, ...]) -> None:
+        if self._allow_scans:
+            return
+        explanation: Explanation = self._backend.explain(query, keys)
+        if explanation.scan:
+            fields = ", ".join(repr(field) for field in _fields_of(query)) or "the fields you ask for"
+            raise InvalidQuery(
+                f"the query {dict(query)!r} would read every document, and this Store was opened with "
+                f"allow_scans=False; ensure_index() on {fields} may serve it"
+            )
+
+
+class _ClosedBackend:
+    """Stands in for the driver of a closed Store."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise StoreClosed(f"the store {self._url} is closed; open it again")
+
+
+def _fields_of(query: Query) -> list[str]:
+    return [name for name in query if not name.startswith("$")]
