@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from divan import REMOVE, BulkError, DocumentExists, DocumentNotFound, Increment, InvalidDocument, InvalidID, Store
 from divan.ids import new_id
 from divan.testing.base import StoreChecks

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
 from divan import DivanError, DocumentExists, DocumentNotFound, Increment, RevisionConflict, Store, UnsupportedOperation
 from divan.testing.base import StoreChecks
 

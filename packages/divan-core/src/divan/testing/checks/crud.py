@@ -7,6 +7,7 @@ import uuid
 from typing import Any, Final
 
 import pytest
+
 from divan import Document, DocumentExists, DocumentNotFound, Store
 from divan.ids import new_id
 from divan.testing.base import StoreChecks

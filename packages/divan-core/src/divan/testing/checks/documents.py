@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+
 from divan import InvalidDocument, Store
 from divan.testing.base import StoreChecks
 from divan.testing.comparing import as_json

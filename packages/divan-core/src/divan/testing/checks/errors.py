@@ -6,8 +6,9 @@ import pickle
 from collections.abc import Callable
 from typing import Any, Final
 
-import divan
 import pytest
+
+import divan
 from divan import BulkError, DivanError, DocumentNotFound, Store, StoreClosed, UnsupportedOperation
 from divan.ids import new_id
 from divan.testing.base import StoreChecks

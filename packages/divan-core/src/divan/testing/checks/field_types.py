@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import pytest
+
 from divan import InvalidDocument, InvalidQuery, InvalidSchema, Store
 from divan.serializers import DEFAULT_SERIALIZERS
 from divan.testing.base import StoreChecks

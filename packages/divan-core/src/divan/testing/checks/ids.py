@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+
 from divan import InvalidID, Store
 from divan.testing.base import StoreChecks
 from divan.testing.reporting import failing

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from divan import Explanation, InvalidQuery, Store
 from divan.testing.base import StoreChecks
 from divan.testing.checks.reading import TYPES_IN_ORDER

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from divan import ConnectionFailed, DivanError, InvalidURL, OperationTimeout, Store
 from divan.testing.base import StoreChecks
 from divan.testing.comparing import ShownURL

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+
 from divan import Store
 from divan.testing.base import StoreChecks
 from divan.testing.comparing import as_json

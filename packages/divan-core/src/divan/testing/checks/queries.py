@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+
 from divan import Document, InvalidQuery, Store
 from divan.query import finish, parse, parse_sort
 from divan.testing import generate

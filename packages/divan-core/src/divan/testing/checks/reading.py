@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+
 from divan import Document, InvalidQuery, Store
 from divan.testing.base import StoreChecks
 from divan.testing.comparing import as_json

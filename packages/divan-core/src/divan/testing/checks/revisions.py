@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+
 from divan import REMOVE, Document, DocumentNotFound, Increment, RevisionConflict, Store
 from divan.ids import new_id
 from divan.testing.base import StoreChecks

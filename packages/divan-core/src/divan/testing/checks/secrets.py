@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
 import pytest
+
 from divan import DivanError, Store
 from divan.testing.base import StoreChecks
 from divan.testing.checks.network import at_port, closed_port, open_impatiently, outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+
 from divan import Store
 from divan.testing.base import StoreChecks
 

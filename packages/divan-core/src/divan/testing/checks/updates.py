@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+
 from divan import REMOVE, DocumentNotFound, Increment, InvalidDocument, Store
 from divan.ids import new_id
 from divan.testing.base import StoreChecks
