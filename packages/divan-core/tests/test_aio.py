@@ -20,7 +20,7 @@ import anyio.to_thread
 import divan
 import divan.aio
 import pytest
-from divan.aio.workers import Call, Workers
+from divan.aio.workers import Job, Workers
 from divan.backends.base import BaseDivanBackend, Query
 from divan.backends.memory import MemoryBackend
 from divan.documents import Document
@@ -464,11 +464,11 @@ async def test_a_cancelled_write_that_had_not_begun_never_happens() -> None:
 
 
 async def test_a_call_that_was_cancelled_before_its_thread_took_it_is_never_made() -> None:
-    call = Call()
-    call.abandoned = True
+    job = Job()
+    job.abandoned = True
     made: list[bool] = []
     with pytest.raises(RuntimeError):
-        await Workers(1).run(lambda: made.append(True), call)
+        await Workers(1).run(lambda: made.append(True), job)
     assert made == []
 
 

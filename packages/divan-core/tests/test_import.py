@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-OPTIONAL = ["anyio", "typer", "rich", "pytest", "hypothesis", "django", "couchdb", "pymongo", "redis", "sqlite3"]
+OPTIONAL = ["anyio", "click", "rich", "pytest", "hypothesis", "django", "couchdb", "pymongo", "redis", "sqlite3"]
 
 
 def modules_after(code: str) -> set[str]:
@@ -18,11 +18,13 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+CONTRACT = {f"divan.backends.{name}" for name in ("base", "driver", "locks", "support")}
+
+
 def drivers(modules: set[str]) -> set[str]:
     """The driver modules among them."""
-    return {
-        name for name in modules if name.startswith(("divan.backends.", "divan_")) and name != "divan.backends.base"
-    } | (modules & set(OPTIONAL))
+    named = {name for name in modules if name.startswith(("divan.backends.", "divan_"))}
+    return (named - CONTRACT) | (modules & set(OPTIONAL))
 
 
 @pytest.mark.parametrize(

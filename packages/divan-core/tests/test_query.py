@@ -758,10 +758,6 @@ def test_a_projection_keeps_these_parts(fields: list[str], expected: dict[str, A
     assert document == before
 
 
-def test_a_projection_keeps_metadata_beside_the_fields() -> None:
-    assert project({"_id": "1", "a": 2, "b": 3}, ["b"], keep=("_id", "_rev")) == {"_id": "1", "b": 3}
-
-
 @given(DOCUMENTS, st.lists(FIELDS, max_size=4))
 def test_a_projection_agrees_with_the_document_on_every_kept_path(document: Any, fields: list[str]) -> None:
     projected = project(document, fields)

@@ -10,7 +10,7 @@ import pluggy
 if TYPE_CHECKING:
     from divan.documents import Document
     from divan.store import Store
-    from divan.store.events import Call
+    from divan.store.tracing import Call
 
 hookspec = pluggy.HookspecMarker("divan")
 hookimpl = pluggy.HookimplMarker("divan")

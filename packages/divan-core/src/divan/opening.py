@@ -1,4 +1,4 @@
-"""`open`: from a URL, a name or a class to an open Store."""
+"""Internal: `divan.open`: from a URL, a name or a class to an open Store."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from divan.errors import InvalidURL
 from divan.plugins import Plugins, load_plugins
 from divan.store import Store
 from divan.store.schemas import M
+from divan.store.tracing import TracedStore
 from divan.urls import StoreURL, parse_url
 
 DEFAULT_URL_VARIABLE: Final = "DIVAN_URL"
@@ -123,7 +124,13 @@ def _open(
         database, host = host, None  # memory://name: an embedded store has no host
     backend = cls(database, host, url.port, scheme=name, **options)
     try:
-        return Store(backend, name=name, url=str(url), schema=schema, allow_scans=allow_scans, plugins=plugins)
+        store: Store[Any] = Store(
+            backend, name=name, url=str(url), schema=schema, allow_scans=allow_scans, plugins=plugins
+        )
+        if plugins.implements("divan_call_started") or plugins.implements("divan_call_ended"):
+            store = TracedStore(store, plugins)
     except BaseException:
         backend.close()
         raise
+    plugins.notify("divan_store_opened", store=store)
+    return store

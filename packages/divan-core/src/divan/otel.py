@@ -24,7 +24,7 @@ except ImportError as error:
 
 from divan import plugins
 from divan.hookspecs import hookimpl
-from divan.store.events import Call
+from divan.store.tracing import Call
 
 _SYSTEMS: Final = {"mongo": "mongodb"}
 """Backend name → `db.system.name`, where the convention's name is another one."""

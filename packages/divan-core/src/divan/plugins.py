@@ -1,4 +1,4 @@
-"""Plugins: found under ``divan.plugins``, loaded when the first Store is opened, reported and skipped if they fail."""
+"""Internal: the plugins under ``divan.plugins``: loaded when a Store is opened, reported and skipped if they fail."""
 
 from __future__ import annotations
 
@@ -36,10 +36,6 @@ class PluginSerializer(NamedTuple):
     distribution: str
     serializer: Mapping[str, Any]
     tryfirst: bool
-
-
-PluginSerializers = Mapping[str, list[PluginSerializer]]
-"""Field type → what each plugin gives for it."""
 
 
 class Plugins:
@@ -101,6 +97,22 @@ class Plugins:
     def implements(self, hook: str) -> bool:
         """Whether any plugin implements a hook."""
         return bool(getattr(self.manager.hook, hook).get_hookimpls())
+
+    def ask(self, hook: str, **arguments: Any) -> None:
+        """Call a hook whose implementations may refuse what they are told of; what one raises goes through."""
+        getattr(self.manager.hook, hook)(**arguments)
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call a hook whose failure must reach neither the caller nor the other plugins; it is logged."""
+        # One by one, the last registered first, as pluggy does: in one call, the first that raises ends it.
+        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            try:
+                implementation.function(*(arguments[name] for name in implementation.argnames))
+            except Exception:
+                import logging  # 3 ms that `import divan` need not spend
+
+                told = arguments.get("store") or arguments["call"].store
+                logging.getLogger("divan").exception("a plugin's %s raised for %r", hook, told)
 
 
 def _checked(serializers: dict[Any, Any]) -> dict[str, Mapping[str, Any]]:

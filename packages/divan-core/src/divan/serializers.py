@@ -6,9 +6,9 @@ The picking, highest first: the schema's own override, a plugin that says ``over
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from divan.errors import InvalidDocument, InvalidSchema, PluginConflict
 from divan.validation import INT_MAX, INT_MIN, MAX_DEPTH, check_path
@@ -16,7 +16,25 @@ from divan.validation import INT_MAX, INT_MIN, MAX_DEPTH, check_path
 if TYPE_CHECKING:
     from datetime import date, datetime, time, timedelta
 
-    from divan.plugins import PluginSerializers
+
+class Offer(Protocol):
+    """A serializer that one plugin gives for a field type."""
+
+    @property
+    def distribution(self) -> str:
+        """The distribution that the plugin comes from."""
+
+    @property
+    def serializer(self) -> Mapping[str, Any]:
+        """The serializer dictionary."""
+
+    @property
+    def tryfirst(self) -> bool:
+        """Whether it goes before those of other plugins."""
+
+
+Offers = Mapping[str, Sequence[Offer]]
+"""Field type → what each plugin gives for it."""
 
 FieldType = str | type | Mapping[str, Any] | object
 """A field type's name, a form field (class or instance), or a serializer dictionary."""
@@ -228,7 +246,7 @@ PLAIN_FIELD_TYPES: Final = frozenset(
 
 
 def pick_serializer(
-    field_type: str, backend_name: str, backend_serializers: Mapping[str, Mapping[str, Any]], plugins: PluginSerializers
+    field_type: str, backend_name: str, backend_serializers: Mapping[str, Mapping[str, Any]], plugins: Offers
 ) -> FieldSerializer | None:
     """The serializer of a field type on one backend, or `None` if nothing knows it.
 
@@ -259,7 +277,7 @@ def resolve_schema(
     schema: Mapping[str, FieldType],
     backend_name: str,
     backend_serializers: Mapping[str, Mapping[str, Any]],
-    plugins: PluginSerializers,
+    plugins: Offers,
 ) -> dict[str, FieldSerializer]:
     """The serializer of each field in a schema; fields stored as they are left out.
 
@@ -306,9 +324,8 @@ def _type_names(field: str, field_type: Any) -> list[str]:
     return names
 
 
-def _first(field_type: str, entries: Iterable[Any]) -> tuple[Mapping[str, Any], str]:
+def _first(field_type: str, entries: Sequence[Offer]) -> tuple[Mapping[str, Any], str]:
     """The one plugin's serializer, or of several the one that declares ``tryfirst``."""
-    entries = list(entries)
     if len(entries) > 1:
         urgent = [entry for entry in entries if entry.tryfirst]
         if len(urgent) != 1:

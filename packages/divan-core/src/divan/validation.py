@@ -21,12 +21,12 @@ INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
 
 _FIELD_TYPES: Final = {
-    "date": "DateField",
-    "datetime": "DateTimeField",
-    "time": "TimeField",
-    "timedelta": "DurationField",
-    "Decimal": "DecimalField",
-    "UUID": "UUIDField",
+    "datetime.date": "DateField",
+    "datetime.datetime": "DateTimeField",
+    "datetime.time": "TimeField",
+    "datetime.timedelta": "DurationField",
+    "decimal.Decimal": "DecimalField",
+    "uuid.UUID": "UUIDField",
 }
 
 # Names that have passed `_check_name` at the top level: most documents of one program share their field names.
@@ -136,6 +136,19 @@ def check_path(path: object) -> tuple[str, ...]:
     for position, name in enumerate(names):
         _check_name(name, path if position else "", top=position == 0)
     return names
+
+
+def field_type_of(cls: Any) -> str | None:
+    """The field type that keeps a class's values; `None` for a class that has none of the core's.
+
+    Args:
+        cls: A class; anything else has none.
+    """
+    for base in getattr(cls, "__mro__", ()):
+        field_type = _FIELD_TYPES.get(f"{base.__module__}.{base.__qualname__}")
+        if field_type is not None:
+            return field_type
+    return None
 
 
 class _InDoubtError(Exception):
@@ -324,9 +337,7 @@ def _refuse_type(value: object, where: _Path) -> NoReturn:
     if isinstance(value, Remove | Increment):
         raise InvalidDocument(f"{path}: {value!r} only means something as a top-level field's value in update()")
     name = type(value).__name__
-    field_type = next(
-        (_FIELD_TYPES[base.__name__] for base in type(value).__mro__ if base.__name__ in _FIELD_TYPES), None
-    )
+    field_type = field_type_of(type(value))
     if field_type:
         top, nested = where, False
         while not isinstance(top, str):

@@ -1,4 +1,4 @@
-"""`AsyncResults`: what a query of `divan.aio` gives, fetched in chunks in worker threads."""
+"""Internal: `AsyncResults`: what a query of `divan.aio` gives, fetched in chunks in worker threads."""
 
 from __future__ import annotations
 

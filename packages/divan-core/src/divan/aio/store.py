@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, Generic, Self, TypeVar, overload
 
 from divan.aio.results import AsyncResults
-from divan.aio.workers import Call, Workers
+from divan.aio.workers import Job, Workers
 from divan.backends.base import BaseDivanBackend
 from divan.documents import REMOVE, Document
 from divan.errors import BulkError, StoreClosed
@@ -148,6 +147,20 @@ class AsyncStore(Generic[D]):
     # One document
 
     async def create(self, data: Mapping[str, Any] | D, id: str | None = None) -> D:
+        """Store a new document.
+
+        Args:
+            data: Field name → value. It is not changed.
+            id: The document's id; `None` for the one that an instance of the schema's class holds, or to have one made
+                (a UUIDv7).
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            DocumentExists: if the id is taken.
+            InvalidDocument: if the data or the id can't be stored by every store alike.
+        """
         return await self._run(partial(self.sync.create, data, id))
 
     @overload
@@ -155,21 +168,83 @@ class AsyncStore(Generic[D]):
     @overload
     async def get(self, id: str | Document | D, default: _T) -> D | _T: ...
     async def get(self, id: str | Document | D, default: Any = REMOVE) -> Any:
+        """Fetch a document.
+
+        Args:
+            id: Its id, or the `Document`, to fetch it anew.
+            default: What to return if there is none.
+
+        Raises:
+            DocumentNotFound: if there is none and no `default` was given.
+        """
         return await self._run(partial(self.sync.get, id, default))
 
     async def __getitem__(self, id: str | Document | D) -> D:
         return await self.get(id)
 
     async def update(self, id: str | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
+        """Merge top-level fields into a document, in one atomic step: concurrent updates of other fields are kept.
+
+        Args:
+            id: The document's id, or the `Document`.
+            changes: Field name → new value; `None` is stored as null, `divan.REMOVE` removes the field, and
+                `divan.Increment` adds to the number in it.
+            rev: The revision that the document must still have; `None` to update whatever is there.
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+            RevisionConflict: if it has changed since `rev`.
+            InvalidDocument: if a value can't be stored by every store alike, or can't be incremented.
+        """
         return await self._run(partial(self.sync.update, id, changes, rev))
 
     async def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
+        """Overwrite a whole document, which must exist.
+
+        Args:
+            id: The document's id, or the `Document`.
+            data: Field name → value: all that the document will hold.
+            rev: The revision that the document must still have; `None` to overwrite whatever is there.
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+            RevisionConflict: if it has changed since `rev`.
+            InvalidDocument: if the data can't be stored by every store alike.
+        """
         return await self._run(partial(self.sync.replace, id, data, rev))
 
     async def put(self, id: str | Document | D, data: Mapping[str, Any] | D) -> D:
+        """Create a document, or overwrite the whole of it if it exists.
+
+        Args:
+            id: The document's id, or a `Document` with it.
+            data: Field name → value: all that the document will hold.
+
+        Returns:
+            The document as stored.
+
+        Raises:
+            InvalidDocument: if the data or the id can't be stored by every store alike.
+        """
         return await self._run(partial(self.sync.put, id, data))
 
     async def delete(self, id: str | Document | D, rev: str | None = None) -> None:
+        """Delete a document.
+
+        Args:
+            id: The document's id, or the `Document`.
+            rev: The revision that the document must still have; `None` to delete whatever is there.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+            RevisionConflict: if it has changed since `rev`.
+        """
         await self._run(partial(self.sync.delete, id, rev))
 
     # Many documents
@@ -203,23 +278,62 @@ class AsyncStore(Generic[D]):
         skip: int = 0,
         fields: Iterable[str] | None = None,
     ) -> AsyncResults[Any]:
+        """The documents that match a filter, streamed.
+
+        Args:
+            where: The filter; `None` or ``{}`` matches everything.
+            sort: ``"field"``, ``"-field"`` for descending, or a list of them; missing first, ties by id. Without one,
+                the order is the store's.
+            limit: How many to return at most.
+            skip: How many to leave out first.
+            fields: Dotted paths to return; `None` for whole documents.
+
+        Returns:
+            An async iterator, which reads ahead. With `fields` it yields `Document`s, whatever the schema.
+
+        Raises:
+            InvalidQuery: when it is iterated, if an argument can't be understood, or the query would scan where scans
+                are not allowed.
+        """
         return AsyncResults(self._run, partial(self.sync.find, where, sort=sort, limit=limit, skip=skip, fields=fields))
 
     async def count(self, where: Mapping[str, Any] | None = None) -> int:
+        """How many documents match a filter; `None` counts them all.
+
+        Raises:
+            InvalidQuery: if the filter can't be understood, or would scan where scans are not allowed.
+        """
         return await self._run(partial(self.sync.count, where))
 
     async def explain(
         self, where: Mapping[str, Any] | None = None, *, sort: str | Iterable[str] | None = None
     ) -> Explanation:
+        """How the store would answer `find`: what it does itself, what the matcher finishes, which index serves it.
+
+        Raises:
+            InvalidQuery: if the filter or the sort can't be understood.
+        """
         return await self._run(partial(self.sync.explain, where, sort=sort))
 
     def __aiter__(self) -> AsyncResults[D]:
         return AsyncResults(self._run, partial(iter, self.sync))
 
     def ids(self) -> AsyncResults[str]:
+        """The ids of all documents, streamed, in the store's order."""
         return AsyncResults(self._run, self.sync.ids)
 
     async def ensure_index(self, *fields: str) -> str | None:
+        """Make `find` on these fields fast, where the store can.
+
+        Args:
+            *fields: Dotted paths; several make one index over all of them, in this order.
+
+        Returns:
+            The index's name, or `None` if the store has no indexes; queries answer the same with and without.
+
+        Raises:
+            InvalidQuery: if a field can't be one.
+        """
         return await self._run(partial(self.sync.ensure_index, *fields))
 
     # Bulk: an async iterable is read here, any other iterable in the worker thread
@@ -229,6 +343,18 @@ class AsyncStore(Generic[D]):
         documents: Iterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]]
         | AsyncIterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]],
     ) -> list[D]:
+        """Create many documents, in batches.
+
+        Args:
+            documents: Mappings of field names to values, or pairs of an id and such a mapping. An async iterable is
+                read in the event loop, any other one in the worker thread.
+
+        Returns:
+            The documents as stored, in order.
+
+        Raises:
+            BulkError: if some failed; the others are stored, and its `results` hold one entry per document.
+        """
         return await self._bulk("create_many", self.sync.create_many, documents)
 
     @overload
@@ -242,6 +368,15 @@ class AsyncStore(Generic[D]):
     async def get_many(
         self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], default: Any = None
     ) -> list[Any]:
+        """Fetch many documents, in batches.
+
+        Args:
+            ids: Ids or `Document`s; read as by `create_many`.
+            default: What stands in the result for a document that does not exist.
+
+        Returns:
+            One `Document` (or `default`) per id, in order.
+        """
         return await self._bulk("get_many", partial(self.sync.get_many, default=default), ids)
 
     async def update_many(
@@ -250,16 +385,39 @@ class AsyncStore(Generic[D]):
         | Iterable[tuple[str | Document | D, Mapping[str, Any]]]
         | AsyncIterable[tuple[str | Document | D, Mapping[str, Any]]],
     ) -> list[D]:
+        """Update many documents, in batches; each update is as `update` without a revision.
+
+        Args:
+            changes: Id → changes, or pairs of an id (or `Document`) and its changes; read as by `create_many`.
+
+        Returns:
+            The documents as stored, in order.
+
+        Raises:
+            BulkError: if some failed; the others are updated, and its `results` hold one entry per item.
+        """
         items = changes.items() if isinstance(changes, Mapping) else changes
         return await self._bulk("update_many", self.sync.update_many, items)
 
     async def delete_many(self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D]) -> list[str]:
+        """Delete many documents, in batches.
+
+        Args:
+            ids: Ids or `Document`s; read as by `create_many`.
+
+        Returns:
+            The ids, in order.
+
+        Raises:
+            BulkError: if some failed (`DocumentNotFound`, say); the others are deleted, and its `results` hold one
+                entry per id.
+        """
         return await self._bulk("delete_many", self.sync.delete_many, ids)
 
     async def _bulk(self, operation: str, function: Callable[[Iterable[Any]], list[_T]], items: Any) -> list[_T]:
         if not isinstance(items, AsyncIterable):
-            call = Call()
-            return await self._run(lambda: function(_until_abandoned(items, call)), call)
+            job = Job()
+            return await self._run(lambda: function(_until_abandoned(items, job)), job)
         results: list[Any] = []
         failed = False
         async with aclosing(_batches(items, self.backend.batch_size)) as batches:
@@ -278,6 +436,11 @@ class AsyncStore(Generic[D]):
     # The store itself
 
     async def ping(self) -> None:
+        """Ask the store for a sign of life.
+
+        Raises:
+            ConnectionFailed, AuthenticationFailed, OperationTimeout: if there is none.
+        """
         await self._run(self.sync.ping)
 
     async def close(self) -> None:
@@ -303,10 +466,10 @@ class AsyncStore(Generic[D]):
     def __repr__(self) -> str:
         return f"<AsyncStore {self.url}>"
 
-    async def _run(self, function: Callable[[], _T], call: Call | None = None) -> _T:
+    async def _run(self, function: Callable[[], _T], job: Job | None = None) -> _T:
         if self._closed:
             raise StoreClosed(f"the store {self.url} is closed; open it again")
-        return await self._workers.run(function, call)
+        return await self._workers.run(function, job)
 
 
 def _close_all(stores: list[Store[D]]) -> None:
@@ -314,10 +477,10 @@ def _close_all(stores: list[Store[D]]) -> None:
         store.close()
 
 
-def _until_abandoned(items: Iterable[_T], call: Call) -> Iterator[_T]:
+def _until_abandoned(items: Iterable[_T], job: Job) -> Iterator[_T]:
     """The items, until the caller is cancelled: nobody wants the rest of a long bulk call written then."""
     for item in items:
-        if call.abandoned:
+        if job.abandoned:
             raise RuntimeError("the caller is gone")
         yield item
 
@@ -331,9 +494,3 @@ async def _batches(items: AsyncIterable[_T], size: int) -> AsyncGenerator[list[_
             batch = []
     if batch:
         yield batch
-
-
-for _name, _member in vars(AsyncStore).items():
-    # A method that is documented here differs from the Store's; the others are the Store's, word for word.
-    if inspect.isfunction(_member) and not _member.__doc__ and _name[0] != "_":
-        _member.__doc__ = getattr(Store, _name).__doc__

@@ -1,4 +1,4 @@
-"""`Workers`: blocking calls made from coroutines, in a bounded number of worker threads; for `divan.aio`."""
+"""Internal: `Workers`: blocking calls made from coroutines, in a bounded number of worker threads; for `divan.aio`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _T = TypeVar("_T")
 _logger: Final = logging.getLogger("divan")
 
 
-class Call:
-    """One call: where it is, as its coroutine and its thread both need to know.
+class Job:
+    """One function that a worker thread runs: where it is, as its coroutine and its thread both need to know.
 
     Attributes:
-        abandoned: Whether the coroutine that waited for it was cancelled; a long call may look, and stop early.
+        abandoned: Whether the coroutine that waited for it was cancelled; a long one may look, and stop early.
     """
 
     __slots__ = ("abandoned", "running")
@@ -46,7 +46,7 @@ class Workers:
         self._running = 0  # functions, those of cancelled callers included
         self._at_end: Callable[[], None] | None = None
 
-    async def run(self, function: Callable[[], _T], call: Call | None = None) -> _T:
+    async def run(self, function: Callable[[], _T], job: Job | None = None) -> _T:
         """What the function returns or raises, run in a worker thread.
 
         A cancelled caller returns at once. If the function had begun by then it runs to its end in the background, and
@@ -54,48 +54,48 @@ class Workers:
 
         Args:
             function: The function.
-            call: Tells the function, from the outside, that its caller was cancelled.
+            job: Tells the function, from the outside, that its caller was cancelled.
         """
-        call = call or Call()
+        job = job or Job()
         self._waiting += 1
         try:
-            await self._limiter.acquire_on_behalf_of(call)
+            await self._limiter.acquire_on_behalf_of(job)
             try:
                 return await to_thread.run_sync(
-                    self._work, function, call, _loop_caller(), abandon_on_cancel=True, limiter=self._unlimited
+                    self._work, function, job, _loop_caller(), abandon_on_cancel=True, limiter=self._unlimited
                 )
             finally:
                 with self._lock:
-                    call.abandoned = True  # where the function has returned already, nobody asks any more
-                    ended = not call.running
+                    job.abandoned = True  # where the function has returned already, nobody asks any more
+                    ended = not job.running
                 if ended:
-                    self._limiter.release_on_behalf_of(call)
+                    self._limiter.release_on_behalf_of(job)
         finally:
             self._waiting -= 1
             if not self._waiting and self._quiet is not None:
                 self._quiet.set()
 
-    def _work(self, function: Callable[[], _T], call: Call, call_in_loop: Callable[[Callable[[], None]], object]) -> _T:
+    def _work(self, function: Callable[[], _T], job: Job, call_in_loop: Callable[[Callable[[], None]], object]) -> _T:
         with self._lock:
-            if call.abandoned:
+            if job.abandoned:
                 raise RuntimeError("the caller is gone")  # nobody hears this
-            call.running = True
+            job.running = True
             self._running += 1
         try:
             return function()
         finally:
             at_end = None
             with self._lock:
-                call.running = False
+                job.running = False
                 self._running -= 1
                 if not self._running:
                     at_end, self._at_end = self._at_end, None
-                abandoned = call.abandoned
+                abandoned = job.abandoned
             if at_end is not None:
-                _attempt(at_end)
+                _run_logged(at_end)
             if abandoned:
                 try:
-                    call_in_loop(lambda: self._limiter.release_on_behalf_of(call))
+                    call_in_loop(lambda: self._limiter.release_on_behalf_of(job))
                 except RuntimeError:
                     pass  # the event loop has ended, and the limiter with it
 
@@ -103,7 +103,7 @@ class Workers:
         """Run a last function in a worker thread, once the calls that somebody waits for have returned.
 
         While functions of cancelled callers are still running, the last of them runs it when it ends, and nobody waits
-        for that; the same goes for all that are running if this caller is cancelled.
+        for that. Nor does anybody if this caller is cancelled: the last of all that are running runs it then.
         """
         try:
             if self._waiting:
@@ -130,7 +130,7 @@ def _loop_caller() -> Callable[[Callable[[], None]], object]:
     return current_trio_token().run_sync_soon
 
 
-def _attempt(function: Callable[[], None]) -> None:
+def _run_logged(function: Callable[[], None]) -> None:
     try:
         function()
     except Exception:

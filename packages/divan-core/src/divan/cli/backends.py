@@ -17,8 +17,8 @@ from divan.cli.parsing import Command, backend_names
 from divan.cli.text import one_line
 from divan.discovery import find_backend
 from divan.errors import BackendLoadError, DivanError, PluginConflict
-from divan.plugins import Plugins, PluginSerializers, load_plugins
-from divan.serializers import DEFAULT_SERIALIZERS, PLAIN_FIELD_TYPES, pick_serializer
+from divan.plugins import Plugins, load_plugins
+from divan.serializers import DEFAULT_SERIALIZERS, PLAIN_FIELD_TYPES, Offers, pick_serializer
 
 _ABILITIES: Final = {
     "get_document_for_id": "get",
@@ -178,7 +178,7 @@ def resolve_field_types(
     return [_resolve(field_type, name, own, given) for field_type in sorted({*DEFAULT_SERIALIZERS, *own, *given})]
 
 
-def _of_any_backend(plugins: Plugins) -> PluginSerializers:
+def _of_any_backend(plugins: Plugins) -> Offers:
     """What plugins give on one installed backend or another."""
     given: dict[str, list[Any]] = {}
     for info in divan.list_backends():
@@ -188,7 +188,7 @@ def _of_any_backend(plugins: Plugins) -> PluginSerializers:
     return given
 
 
-def _resolve(field_type: str, name: str, own: Mapping[str, Any], given: PluginSerializers) -> dict[str, Any]:
+def _resolve(field_type: str, name: str, own: Mapping[str, Any], given: Offers) -> dict[str, Any]:
     """One field type: who gives it, and who won."""
     entries = given.get(field_type, ())
     layers = [f"plugin {entry.distribution} (override)" for entry in entries if entry.serializer.get("override")]

@@ -77,15 +77,14 @@ def finish(
     return islice(documents, skip, stop)
 
 
-def project(document: Mapping[str, Any], fields: Sequence[str], keep: Sequence[str] = ()) -> dict[str, Any]:
+def project(document: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
     """The document with nothing but the named fields.
 
     Args:
         document: Any document.
         fields: Dotted paths to keep; one that is not there is left out.
-        keep: Top-level names to keep beside them, such as a store's metadata.
     """
-    result = {name: document[name] for name in keep if name in document}
+    result: dict[str, Any] = {}
     for path in _outermost(tuple(fields)):
         value = resolve(document, path)
         if value is MISSING:

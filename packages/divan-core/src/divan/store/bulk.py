@@ -1,4 +1,4 @@
-"""Bulk calls: any number of items, sent in batches, with one result each; a failed item loses no other."""
+"""Internal: bulk calls: any number of items, sent in batches, with one result each; a failed item loses no other."""
 
 from __future__ import annotations
 

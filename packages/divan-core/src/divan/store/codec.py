@@ -1,4 +1,4 @@
-"""Between the caller's values and the driver's: field types, validation, and the `Document` that is handed back."""
+"""Internal: between the caller's values and the driver's: field types, validation, the `Document` handed back."""
 
 from __future__ import annotations
 

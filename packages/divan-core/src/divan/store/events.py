@@ -1,72 +1,49 @@
-"""Lifecycle events: what the Store tells the plugins of its calls and writes, and their veto on a write."""
+"""Internal: lifecycle events: what a Store tells the plugins of its writes, and their veto on a write."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from divan.documents import Document
+from divan.documents import Document, copied
 from divan.errors import DivanError, WriteVetoed
-
-if TYPE_CHECKING:
-    from divan.plugins import Plugins
-    from divan.store import Store
+from divan.serializers import Offer
 
 
-_CALLS: Final = (
-    "create", "get", "update", "replace", "put", "delete", "find", "count", "explain", "ids", "ensure_index",
-    "create_many", "get_many", "update_many", "delete_many", "ping",
-)  # fmt: skip
-_ABOUT_ONE: Final = frozenset({"get", "update", "replace", "put", "delete"})
+class PluginSet(Protocol):
+    """What a Store needs of the loaded plugins; `divan.plugins.Plugins` is it."""
 
+    def serializers(self, backend: str) -> Mapping[str, Sequence[Offer]]:
+        """What each plugin gives for each field type on a backend."""
 
-class Call:
-    """One call of a Store's method, from its start to its end.
+    def implements(self, hook: str) -> bool:
+        """Whether any plugin implements a hook."""
 
-    Attributes:
-        store: The Store.
-        operation: The method's name.
-        document_id: The document's id, where the call names one.
-        batch_size: How many items a bulk call was given, where that can be told.
-    """
+    def ask(self, hook: str, **arguments: Any) -> None:
+        """Call a hook; what a plugin raises goes through."""
 
-    __slots__ = ("__weakref__", "batch_size", "document_id", "operation", "store")
-
-    def __init__(self, store: Store[Any], operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        self.store = store
-        self.operation = operation
-        self.document_id: str | None = None
-        self.batch_size: int | None = None
-        first: Any = args[0] if args else next(iter(kwargs.values()), None)
-        if operation in _ABOUT_ONE:
-            target = getattr(first, "id", first)
-            self.document_id = target if isinstance(target, str) else None
-        elif operation.endswith("_many") and hasattr(first, "__len__"):
-            self.batch_size = len(first)
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call a hook; what a plugin raises is logged."""
 
 
 class Events:
-    """Calls the lifecycle hooks for one Store.
+    """Calls the hooks that concern the writes and the end of one Store.
 
     Args:
-        store: The Store that the hooks are told of.
+        store: The Store.
         plugins: The loaded plugins.
 
     Attributes:
-        before_write: Whether any plugin wants to be asked before a write.
-        after_write: Whether any plugin wants to be told after one.
+        store: What the hooks are given as the Store: the one that its user holds, be it one that wraps another.
+        asks: Whether any plugin wants to be asked before a write.
+        tells: Whether any plugin wants to be told after one.
     """
 
-    def __init__(self, store: Store[Any], plugins: Plugins) -> None:
-        self._store = store
-        self._hook = plugins.manager.hook
-        self.before_write = plugins.implements("divan_before_write")
-        self.after_write = plugins.implements("divan_after_write")
-        if plugins.implements("divan_call_started") or plugins.implements("divan_call_ended"):
-            for name in _CALLS:
-                setattr(store, name, self._traced(name, getattr(store, name)))
-            setattr(store, "_iterate", self._traced("iter", store._iterate))  # noqa: B010 -- replaces a method
+    def __init__(self, store: object, plugins: PluginSet) -> None:
+        self.store = store
+        self._plugins = plugins
+        self.asks = plugins.implements("divan_before_write")
+        self.tells = plugins.implements("divan_after_write")
 
     def ask(self, operation: str, document_id: str | None, data: Mapping[str, Any] | None) -> None:
         """Let plugins veto a write.
@@ -74,9 +51,11 @@ class Events:
         Raises:
             WriteVetoed: if a plugin raises; a `DivanError` that it raises goes through as it is.
         """
-        shown = _copy(data) if isinstance(data, Mapping) else None
+        shown = copied(data) if isinstance(data, Mapping) else None  # a plugin can't change the caller's
         try:
-            self._hook.divan_before_write(store=self._store, operation=operation, document_id=document_id, data=shown)
+            self._plugins.ask(
+                "divan_before_write", store=self.store, operation=operation, document_id=document_id, data=shown
+            )
         except DivanError:
             raise
         except Exception as error:
@@ -85,65 +64,10 @@ class Events:
 
     def tell(self, operation: str, document_id: str, document: Document | None) -> None:
         """Tell plugins of a write that has happened."""
-        self._notify(
-            "divan_after_write", store=self._store, operation=operation, document_id=document_id, document=document
+        self._plugins.notify(
+            "divan_after_write", store=self.store, operation=operation, document_id=document_id, document=document
         )
-
-    def opened(self) -> None:
-        """Tell plugins that the Store is open."""
-        self._notify("divan_store_opened", store=self._store)
 
     def closed(self) -> None:
         """Tell plugins that the Store is closed."""
-        self._notify("divan_store_closed", store=self._store)
-
-    def _notify(self, hook: str, **arguments: Any) -> None:
-        """Call a hook whose failure must reach neither the caller nor the other plugins."""
-        # One by one, the last registered first, as pluggy does: in one call, the first that raises ends it.
-        for implementation in reversed(getattr(self._hook, hook).get_hookimpls()):
-            try:
-                implementation.function(*(arguments[name] for name in implementation.argnames))
-            except Exception:
-                import logging  # 3 ms that `import divan` need not spend
-
-                logging.getLogger("divan").exception("a plugin's %s raised for %r", hook, self._store)
-
-    def _traced(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        """A Store's method that tells plugins of its start and end (an iterator's: when it is used up or closed)."""
-
-        @wraps(method)
-        def traced(*args: Any, **kwargs: Any) -> Any:
-            call = Call(self._store, name, args, kwargs)
-            self._notify("divan_call_started", call=call)
-            try:
-                result = method(*args, **kwargs)
-            except BaseException as error:
-                self._notify("divan_call_ended", call=call, error=error)
-                raise
-            if isinstance(result, Iterator):
-                return self._results(call, result)
-            self._notify("divan_call_ended", call=call, error=None)
-            return result
-
-        return traced
-
-    def _results(self, call: Call, results: Iterator[Any]) -> Iterator[Any]:
-        failure: BaseException | None = None
-        try:
-            yield from results
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            self._notify("divan_call_ended", call=call, error=failure)
-
-
-def _copy(value: Any) -> Any:
-    """A copy that shares no container with the caller's data, so that a plugin can't change those."""
-    if isinstance(value, Mapping):
-        return {name: _copy(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value
+        self._plugins.notify("divan_store_closed", store=self.store)

@@ -1,4 +1,4 @@
-"""Schemas from types: field types read off a class's annotations, and its instances in place of dicts.
+"""Internal: schemas from types: field types read off a class's annotations, and its instances in place of dicts.
 
 None of the libraries is imported here: a class of theirs brings it.
 """
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from divan.documents import Document
 from divan.errors import InvalidDocument, InvalidSchema
+from divan.validation import field_type_of
 
 if typing.TYPE_CHECKING:
 
@@ -32,15 +33,6 @@ if typing.TYPE_CHECKING:
 else:
     M = typing.TypeVar("M")  # four protocols take as long to make as all the rest of this module
 """A class whose instances stand for documents."""
-
-_FIELD_TYPES: Final = {
-    "datetime.date": "DateField",
-    "datetime.datetime": "DateTimeField",
-    "datetime.time": "TimeField",
-    "datetime.timedelta": "DurationField",
-    "decimal.Decimal": "DecimalField",
-    "uuid.UUID": "UUIDField",
-}
 
 _METADATA: Final = ("id", "rev")
 """Fields of a class that are the document's id and revision, and are not stored among its fields."""
@@ -263,7 +255,7 @@ def _field_type(where: str, annotation: Any) -> str | None:
             if isinstance(extra, str) and extra.endswith("Field"):
                 return extra
     members = _members(annotation)
-    found = {_field_type_of_class(member) for member in members}
+    found = {field_type_of(member) for member in members}
     named = found - {None}
     if len(named) > 1 or (named and len(found) > 1):
         raise InvalidSchema(
@@ -282,11 +274,3 @@ def _members(annotation: Any) -> list[Any]:
     if origin in (list, Sequence, MutableSequence) and typing.get_args(annotation):
         return _members(typing.get_args(annotation)[0])
     return [annotation]
-
-
-def _field_type_of_class(cls: Any) -> str | None:
-    for base in getattr(cls, "__mro__", ()):
-        field_type = _FIELD_TYPES.get(f"{base.__module__}.{base.__qualname__}")
-        if field_type is not None:
-            return field_type
-    return None

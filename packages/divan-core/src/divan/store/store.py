@@ -1,11 +1,12 @@
-"""The Store: one API that answers the same on every backend."""
+"""Internal: the Store: one API that answers the same on every backend; `divan.Store` is its public name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypedDict, TypeVar, cast, overload
 
-from divan.backends.base import BaseDivanBackend, Change
+from divan.backends.base import BaseDivanBackend
+from divan.backends.driver import Driver, taken_arguments
 from divan.documents import REMOVE, Document
 from divan.errors import (
     DivanError,
@@ -16,13 +17,23 @@ from divan.errors import (
     StoreClosed,
     UnsupportedOperation,
 )
-from divan.plugins import Plugins
-from divan.query import Explanation, Query, SortKey, finish, parse, parse_bound, parse_fields, project
+from divan.query import (
+    Explanation,
+    Query,
+    SortKey,
+    comparisons,
+    finish,
+    parse,
+    parse_bound,
+    parse_fields,
+    project,
+)
 from divan.serializers import FieldSerializer, resolve_schema
 from divan.store.bulk import batches, check_answers, pair, run_bulk
 from divan.store.codec import Codec
-from divan.store.events import Events
+from divan.store.events import Events, PluginSet
 from divan.store.schemas import Model, read_schema
+from divan.updates import Change
 from divan.validation import check_id
 
 if TYPE_CHECKING:
@@ -35,14 +46,23 @@ else:
 
 _T = TypeVar("_T")
 
-_ARGUMENTS: Final = {
-    "create": ("document_id",),
-    "update": ("remove", "increment", "rev", "document"),
-    "replace": ("rev", "document", "upsert"),
-    "delete": ("rev", "document"),
-    "find": ("sort", "limit", "skip", "fields"),
-}
 _PUT_ATTEMPTS: Final = 10
+
+
+class _Guard(TypedDict, total=False):
+    """What a driver is told of the document that a write is meant for."""
+
+    rev: str
+    document: Any
+
+
+class _Window(TypedDict, total=False):
+    """What a driver is left to do of a `find`, beside its filter."""
+
+    sort: Sequence[SortKey]
+    limit: int | None
+    skip: int
+    fields: Sequence[str]
 
 
 class Store(Generic[D]):
@@ -74,12 +94,13 @@ class Store(Generic[D]):
         url: str,
         schema: Any = None,
         allow_scans: bool = True,
-        plugins: Plugins,
+        plugins: PluginSet,
     ) -> None:
         self.backend = backend
         self.name = name
         self.url = url
-        self._backend: Any = backend  # replaced by a backend that refuses everything when the Store is closed
+        # Replaced, when the Store is closed, by one that refuses everything.
+        self._backend = cast(Driver, backend)
         self._allow_scans = allow_scans
         fields: dict[str, FieldSerializer] = {}
         model: Model | None = None
@@ -91,16 +112,12 @@ class Store(Generic[D]):
         self._encode = self._codec.encode
         self._give: Callable[[Document], D] = self._codec.give
         self._document = self._codec.document
-        self._takes = {
-            method: frozenset(argument for argument in arguments if backend.accepts(method, argument))
-            for method, arguments in _ARGUMENTS.items()
-        }
+        self._takes = taken_arguments(type(backend))
         from divan.ids import new_id  # 2 ms that `import divan` need not spend
 
         self._new_id = new_id
         self._makes_ids = "document_id" in self._takes["create"]
         self._events = Events(self, plugins)
-        self._events.opened()
 
     # One document
 
@@ -122,13 +139,10 @@ class Store(Generic[D]):
         given = self._codec.fields_of(data)
         fields = self._encode(given)
         id = self._id_to_create(id if id is not None else self._codec.id_in(data))
-        if self._events.before_write:
+        if self._events.asks:
             self._events.ask("create", id, given)
         stored = self._backend.create(fields) if id is None else self._backend.create(fields, document_id=id)
-        document = self._document(stored, fields)
-        if self._events.after_write:
-            self._events.tell("create", document.id, document)
-        return self._give(document)
+        return self._done("create", stored, fields)
 
     def _id_to_create(self, id: str | None) -> str | None:
         """The id to create a document under; `None` where only the store makes ids."""
@@ -182,20 +196,20 @@ class Store(Generic[D]):
             RevisionConflict: if it has changed since `rev`.
             InvalidDocument: if a value can't be stored by every store alike, or can't be incremented.
         """
-        id, arguments = self._target("update", id, rev)
-        data, remove, increment = self._codec.encode_changes(changes)
-        if remove:
-            arguments["remove"] = remove
-        if increment:
-            arguments["increment"] = increment
-        if arguments:
-            self._check_arguments("update", arguments)
-        if self._events.before_write:
+        id, guard = self._target("update", id, rev)
+        change = self._change(id, changes)
+        return self._done("update", self._backend.update(id, change.data, **_operators(change), **guard), change.data)
+
+    def _change(self, id: str, changes: Mapping[str, Any]) -> Change:
+        """One document's update in stored form, which the driver can make and no plugin has refused."""
+        change = Change(id, *self._codec.encode_changes(changes))
+        if change.remove:
+            self._require("update", "remove")
+        if change.increment:
+            self._require("update", "increment")
+        if self._events.asks:
             self._events.ask("update", id, changes)
-        document = self._document(self._backend.update(id, data, **arguments), data)
-        if self._events.after_write:
-            self._events.tell("update", id, document)
-        return self._give(document)
+        return change
 
     def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         """Overwrite a whole document, which must exist.
@@ -213,16 +227,12 @@ class Store(Generic[D]):
             RevisionConflict: if it has changed since `rev`.
             InvalidDocument: if the data can't be stored by every store alike.
         """
-        id, arguments = self._target("replace", id, rev)
+        id, guard = self._target("replace", id, rev)
         given = self._codec.fields_of(data)
         fields = self._encode(given)
-        self._check_arguments("replace", arguments)
-        if self._events.before_write:
+        if self._events.asks:
             self._events.ask("replace", id, given)
-        document = self._document(self._backend.replace(id, fields, **arguments), fields)
-        if self._events.after_write:
-            self._events.tell("replace", id, document)
-        return self._give(document)
+        return self._done("replace", self._backend.replace(id, fields, **guard), fields)
 
     def put(self, id: str | Document | D, data: Mapping[str, Any] | D) -> D:
         """Create a document, or overwrite the whole of it if it exists.
@@ -237,24 +247,21 @@ class Store(Generic[D]):
         Raises:
             InvalidDocument: if the data or the id can't be stored by every store alike.
         """
-        id, arguments = self._target("replace", id, None)
+        id, guard = self._target("replace", id, None)
         given = self._codec.fields_of(data)
         fields = self._encode(given)
-        if self._events.before_write:
+        if self._events.asks:
             self._events.ask("put", id, given)
-        document = self._document(self._put(id, fields, arguments), fields)
-        if self._events.after_write:
-            self._events.tell("put", id, document)
-        return self._give(document)
+        return self._done("put", self._put(id, fields, guard), fields)
 
-    def _put(self, id: str, fields: dict[str, Any], arguments: dict[str, Any]) -> Any:
+    def _put(self, id: str, fields: dict[str, Any], guard: _Guard) -> Any:
         if "upsert" in self._takes["replace"]:
-            return self._backend.replace(id, fields, upsert=True, **arguments)
+            return self._backend.replace(id, fields, upsert=True, **guard)
         if not self._makes_ids:
             raise self._unsupported("create(document_id=…)")
         for _ in range(_PUT_ATTEMPTS):
             try:
-                return self._backend.replace(id, fields, **arguments)
+                return self._backend.replace(id, fields, **guard)
             except DocumentNotFound:
                 try:
                     return self._backend.create(fields, document_id=id)
@@ -273,12 +280,11 @@ class Store(Generic[D]):
             DocumentNotFound: if there is no such document.
             RevisionConflict: if it has changed since `rev`.
         """
-        id, arguments = self._target("delete", id, rev)
-        self._check_arguments("delete", arguments)
-        if self._events.before_write:
+        id, guard = self._target("delete", id, rev)
+        if self._events.asks:
             self._events.ask("delete", id, None)
-        self._backend.delete(id, **arguments)
-        if self._events.after_write:
+        self._backend.delete(id, **guard)
+        if self._events.tells:
             self._events.tell("delete", id, None)
 
     # Many documents
@@ -357,13 +363,9 @@ class Store(Generic[D]):
         Raises:
             InvalidQuery: as for `find`.
         """
-        explanation: Explanation = self._backend.explain(self._codec.query(where), self._codec.sort_keys(sort))
-        return explanation
+        return self._backend.explain(self._codec.query(where), self._codec.sort_keys(sort))
 
     def __iter__(self) -> Iterator[D]:
-        return self._iterate()
-
-    def _iterate(self) -> Iterator[D]:
         return map(self._give, map(self._document, self._backend.iter_documents()))
 
     def ids(self) -> Iterator[str]:
@@ -387,8 +389,7 @@ class Store(Generic[D]):
         names = parse_fields(fields)
         if not names:
             raise InvalidQuery("ensure_index() takes at least one field")
-        name: str | None = self._backend.ensure_index(*names)
-        return name
+        return self._backend.ensure_index(*names)
 
     # Bulk
 
@@ -414,7 +415,7 @@ class Store(Generic[D]):
                 id = self._codec.id_in(data) if id is None else id
             fields = self._encode(given)
             id = self._id_to_create(id)
-            if self._events.before_write:
+            if self._events.asks:
                 self._events.ask("create", id, given)
             return id, fields
 
@@ -458,13 +459,7 @@ class Store(Generic[D]):
 
         def prepare(item: Any) -> Change:
             target, wanted = pair(item, "changes")
-            data, remove, increment = self._codec.encode_changes(wanted)
-            change = Change(self._id_of(target), data, remove, increment)
-            arguments = {"remove": remove, "increment": increment}
-            self._check_arguments("update", {name: value for name, value in arguments.items() if value})
-            if self._events.before_write:
-                self._events.ask("update", change.document_id, wanted)
-            return change
+            return self._change(self._id_of(target), wanted)
 
         items = changes.items() if isinstance(changes, Mapping) else changes
         return self._bulk("update", items, prepare, lambda batch: self._backend.update_many(batch))
@@ -485,13 +480,13 @@ class Store(Generic[D]):
 
         def prepare(item: Any) -> str:
             id = self._id_of(item)
-            if self._events.before_write:
+            if self._events.asks:
                 self._events.ask("delete", id, None)
             return id
 
         def settle(sent: list[str], answers: Sequence[Any]) -> list[Any]:
             results = [id if answer is None else answer for id, answer in zip(sent, answers, strict=True)]
-            if self._events.after_write:
+            if self._events.tells:
                 for result in results:
                     if not isinstance(result, DivanError):
                         self._events.tell("delete", result, None)
@@ -502,7 +497,7 @@ class Store(Generic[D]):
             ids,
             self.backend.batch_size,
             prepare,
-            lambda batch: cast(Sequence[Any], self._backend.delete_many(batch)),
+            lambda batch: self._backend.delete_many(batch),
             settle,
         )
 
@@ -514,7 +509,7 @@ class Store(Generic[D]):
         send: Callable[[list[Any]], Sequence[Any]],
     ) -> list[D]:
         """A bulk call whose results are documents."""
-        untouched = self._codec.is_plain and not self._events.after_write
+        untouched = self._codec.is_plain and not self._events.tells
 
         def settle(_: list[Any], answers: Sequence[Any]) -> Sequence[Any]:
             if untouched and {Document}.issuperset(map(type, answers)):
@@ -528,12 +523,22 @@ class Store(Generic[D]):
         if isinstance(answer, DivanError):
             return answer
         try:
-            document = self._document(answer)
-            if self._events.after_write:
-                self._events.tell(operation, document.id, document)
-            return self._give(document)
+            return self._done(operation, answer)
         except DivanError as error:  # it is stored, but can't be read back
             return error
+
+    def _done(self, operation: str, raw: Any, written: Mapping[str, Any] | None = None) -> D:
+        """What the caller gets for a document that has been written, of which plugins are told.
+
+        Args:
+            operation: The call's name.
+            raw: What the driver returned.
+            written: The fields that were just written; see `Codec.document`.
+        """
+        document = self._document(raw, written)
+        if self._events.tells:
+            self._events.tell(operation, document.id, document)
+        return self._give(document)
 
     # The store itself
 
@@ -549,7 +554,7 @@ class Store(Generic[D]):
         """Release connections. Closing twice is allowed; every other call then raises `StoreClosed`."""
         if isinstance(self._backend, _ClosedBackend):
             return
-        self._backend = _ClosedBackend(self.url)
+        self._backend = cast(Driver, _ClosedBackend(self.url))
         self.backend.close()
         self._events.closed()
 
@@ -562,14 +567,22 @@ class Store(Generic[D]):
     def __repr__(self) -> str:
         return f"<Store {self.url}>"
 
-    def _target(self, method: str, target: Any, rev: str | None) -> tuple[str, dict[str, Any]]:
-        """The id to write to, and the arguments that name the revision and the document."""
-        arguments: dict[str, Any] = {}
+    def _target(
+        self, method: Literal["update", "replace", "delete"], target: Any, rev: str | None
+    ) -> tuple[str, _Guard]:
+        """The id to write to, and what else the driver is told of the document.
+
+        Raises:
+            UnsupportedOperation: if the driver takes no revision, and one was given.
+        """
+        guard: _Guard = {}
+        id = self._id_of(target)
         if rev is not None:
-            arguments["rev"] = rev
+            self._require(method, "rev")
+            guard["rev"] = rev
         if isinstance(target, Document) and target.native is not None and "document" in self._takes[method]:
-            arguments["document"] = target.native
-        return self._id_of(target), arguments
+            guard["document"] = target.native
+        return id, guard
 
     def _id_of(self, target: Any) -> str:
         """The checked id of what a caller gave in place of one."""
@@ -577,12 +590,10 @@ class Store(Generic[D]):
             return check_id(target)
         return check_id(target.id if isinstance(target, Document) else self._codec.id_in(target) or target)
 
-    def _check_arguments(self, method: str, arguments: Mapping[str, Any]) -> None:
-        for argument in arguments:
-            if argument not in self._takes[method]:
-                if not self.backend.implements(method):
-                    raise self._unsupported(f"{method}()")
-                raise self._unsupported(f"{method}({argument}=…)")
+    def _require(self, method: str, argument: str) -> None:
+        if argument not in self._takes[method]:
+            has_method = self.backend.implements(method)
+            raise self._unsupported(f"{method}({argument}=…)" if has_method else f"{method}()")
 
     def _unsupported(self, what: str) -> UnsupportedOperation:
         return UnsupportedOperation(f"{type(self.backend).__name__} does not implement {what}")
@@ -594,18 +605,18 @@ class Store(Generic[D]):
     ) -> Iterator[Any]:
         """Let the driver do what it takes arguments for, and do the rest here."""
         takes = self._takes["find"]
-        arguments: dict[str, Any] = {}
+        window: _Window = {}
         if keys and "sort" in takes:
-            arguments["sort"] = keys
+            window["sort"] = keys
             keys = ()
         if not keys:
             if "limit" in takes and "skip" in takes:
-                arguments.update({"limit": limit, "skip": skip})
+                window["limit"], window["skip"] = limit, skip
                 limit, skip = None, 0
             if names is not None and "fields" in takes:
-                arguments["fields"] = names
+                window["fields"] = names
                 names = None
-        found: Iterator[Any] = self._backend.find(query, **arguments)
+        found = self._backend.find(query, **window)
         if keys or limit is not None or skip:
             found = finish(found, get_id=self.backend.get_id_for_document, sort=keys, limit=limit, skip=skip)
         if names is None:
@@ -619,9 +630,9 @@ class Store(Generic[D]):
     def _refuse_scan(self, query: Query, keys: tuple[SortKey, ...]) -> None:
         if self._allow_scans:
             return
-        explanation: Explanation = self._backend.explain(query, keys)
-        if explanation.scan:
-            fields = ", ".join(repr(field) for field in _fields_of(query)) or "the fields you ask for"
+        if self._backend.explain(query, keys).scan:
+            names = dict.fromkeys(comparison.field for comparison in comparisons(query.tree))
+            fields = ", ".join(map(repr, names)) or "the fields you ask for"
             raise InvalidQuery(
                 f"the query {dict(query)!r} would read every document, and this Store was opened with "
                 f"allow_scans=False; ensure_index() on {fields} may serve it"
@@ -638,5 +649,17 @@ class _ClosedBackend:
         raise StoreClosed(f"the store {self._url} is closed; open it again")
 
 
-def _fields_of(query: Query) -> list[str]:
-    return [name for name in query if not name.startswith("$")]
+class _Operators(TypedDict, total=False):
+    """What an update does beside setting fields."""
+
+    remove: Sequence[str]
+    increment: Mapping[str, int | float]
+
+
+def _operators(change: Change) -> _Operators:
+    operators: _Operators = {}
+    if change.remove:
+        operators["remove"] = change.remove
+    if change.increment:
+        operators["increment"] = change.increment
+    return operators

@@ -1,0 +1,170 @@
+"""Internal: a Store that tells plugins of the start and end of each call of the Store that it wraps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from divan.documents import REMOVE, Document
+from divan.query import Explanation
+from divan.store.events import PluginSet
+from divan.store.store import D, Store
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Call:
+    """One call of a Store's method, from its start to its end.
+
+    Args:
+        store: The Store.
+        operation: The method's name.
+        target: What the call was given in place of a document's id, if it is about one document.
+        items: What a bulk call was given.
+
+    Attributes:
+        store: The Store.
+        operation: The method's name; ``"iter"`` for iteration.
+        document_id: The document's id, where the call names one.
+        batch_size: How many items a bulk call was given, where that can be told.
+    """
+
+    __slots__ = ("__weakref__", "batch_size", "document_id", "operation", "store")
+
+    def __init__(self, store: Store[Any], operation: str, *, target: object = None, items: object = None) -> None:
+        self.store = store
+        self.operation = operation
+        id = getattr(target, "id", target)
+        self.document_id: str | None = id if isinstance(id, str) else None
+        self.batch_size: int | None = len(items) if hasattr(items, "__len__") else None
+
+
+class TracedStore(Store[D]):
+    """A Store whose every call is told to the plugins that trace calls.
+
+    Args:
+        store: The Store that does the work.
+        plugins: The loaded plugins.
+    """
+
+    def __init__(self, store: Store[D], plugins: PluginSet) -> None:
+        self.backend = store.backend
+        self.name = store.name
+        self.url = store.url
+        self.fields = store.fields
+        self._store = store
+        self._plugins = plugins
+        store._events.store = self  # plugins know the Store that its user holds, and no other
+
+    # One document
+
+    def create(self, data: Mapping[str, Any] | D, id: str | None = None) -> D:
+        return self._tell(Call(self, "create"), self._store.create, data, id)
+
+    def get(self, id: str | Document | D, default: Any = REMOVE) -> Any:
+        return self._tell(Call(self, "get", target=id), self._store.get, id, default)
+
+    def update(self, id: str | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
+        return self._tell(Call(self, "update", target=id), self._store.update, id, changes, rev)
+
+    def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
+        return self._tell(Call(self, "replace", target=id), self._store.replace, id, data, rev)
+
+    def put(self, id: str | Document | D, data: Mapping[str, Any] | D) -> D:
+        return self._tell(Call(self, "put", target=id), self._store.put, id, data)
+
+    def delete(self, id: str | Document | D, rev: str | None = None) -> None:
+        self._tell(Call(self, "delete", target=id), self._store.delete, id, rev)
+
+    # Many documents
+
+    def find(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        sort: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        skip: int = 0,
+        fields: Iterable[str] | None = None,
+    ) -> Iterator[Any]:
+        def find() -> Iterator[Any]:
+            return self._store.find(where, sort=sort, limit=limit, skip=skip, fields=fields)
+
+        return self._stream(Call(self, "find"), find)
+
+    def count(self, where: Mapping[str, Any] | None = None) -> int:
+        return self._tell(Call(self, "count"), self._store.count, where)
+
+    def explain(
+        self, where: Mapping[str, Any] | None = None, *, sort: str | Iterable[str] | None = None
+    ) -> Explanation:
+        return self._tell(Call(self, "explain"), self._store.explain, where, sort=sort)
+
+    def __iter__(self) -> Iterator[D]:
+        return self._stream(Call(self, "iter"), self._store.__iter__)
+
+    def ids(self) -> Iterator[str]:
+        return self._stream(Call(self, "ids"), self._store.ids)
+
+    def ensure_index(self, *fields: str) -> str | None:
+        return self._tell(Call(self, "ensure_index"), self._store.ensure_index, *fields)
+
+    # Bulk
+
+    def create_many(self, documents: Iterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]]) -> list[D]:
+        return self._tell(Call(self, "create_many", items=documents), self._store.create_many, documents)
+
+    def get_many(self, ids: Iterable[str | Document | D], default: Any = None) -> list[Any]:
+        return self._tell(Call(self, "get_many", items=ids), self._store.get_many, ids, default)
+
+    def update_many(
+        self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[str | Document | D, Mapping[str, Any]]]
+    ) -> list[D]:
+        return self._tell(Call(self, "update_many", items=changes), self._store.update_many, changes)
+
+    def delete_many(self, ids: Iterable[str | Document | D]) -> list[str]:
+        return self._tell(Call(self, "delete_many", items=ids), self._store.delete_many, ids)
+
+    # The store itself
+
+    def ping(self) -> None:
+        self._tell(Call(self, "ping"), self._store.ping)
+
+    def close(self) -> None:
+        self._store.close()
+
+    # How a call is told
+
+    def _tell(self, call: Call, method: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """What the method returns or raises, told to the plugins before and after."""
+        self._plugins.notify("divan_call_started", call=call)
+        try:
+            result = method(*args, **kwargs)
+        except BaseException as error:
+            self._plugins.notify("divan_call_ended", call=call, error=error)
+            raise
+        self._plugins.notify("divan_call_ended", call=call, error=None)
+        return result
+
+    def _stream(self, call: Call, method: Callable[[], Iterator[_T]]) -> Iterator[_T]:
+        """The iterator that the method gives; the call ends when that is used up or closed."""
+        self._plugins.notify("divan_call_started", call=call)
+        try:
+            results = method()
+        except BaseException as error:
+            self._plugins.notify("divan_call_ended", call=call, error=error)
+            raise
+        return self._results(call, results)
+
+    def _results(self, call: Call, results: Iterator[_T]) -> Iterator[_T]:
+        failure: BaseException | None = None
+        try:
+            yield from results
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self._plugins.notify("divan_call_ended", call=call, error=failure)
