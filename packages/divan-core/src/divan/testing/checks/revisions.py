@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -160,6 +161,19 @@ class Revisions(StoreChecks):
         store.put("ada", {"a": 1})
         with pytest.raises(RevisionConflict):
             store.update("ada", {"a": 2}, rev=self.revision(before))
+
+    def test_a_revision_does_not_come_back_in_a_program_that_seeds_its_random_numbers(self, store: Store) -> None:
+        state = random.getstate()
+        try:
+            random.seed(1)
+            old = self.revision(store.create({"a": 1}, id="x"))
+            store.delete("x")
+            random.seed(1)
+            store.create({"a": 1}, id="x")
+        finally:
+            random.setstate(state)
+        with pytest.raises(RevisionConflict):
+            store.update("x", {"a": 2}, rev=old)
 
     @pytest.mark.parametrize("rev", STRANGE.values(), ids=STRANGE)
     def test_a_revision_that_never_was_is_refused(self, store: Store, rev: str) -> None:
