@@ -1,4 +1,4 @@
-"""The Lua scripts: each changes one document in one atomic round trip, and treats every value as opaque text.
+"""Internal: the Lua scripts: each changes one document in one atomic round trip, and treats every value as opaque text.
 
 Redis' ``cjson`` would turn ``[]`` into ``{}`` and round long numbers, so no script decodes a value. A script names one
 key, so that it runs on any slot of a cluster. Redis does not undo what a failed script has written: whatever can fail

@@ -1,4 +1,4 @@
-"""What the driver asks of a native client, plain or cluster: one command or script, many of them, or a scan."""
+"""Internal: the native client, plain or cluster, and what is asked of it: a command or script, many of them, a scan."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any, Final
 
+import redis
 from divan.errors import DivanError, StoreClosed
+from divan.options import Options
 from redis import exceptions
-from redis.cluster import RedisCluster
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
 
-from divan_redis.failures import NATIVE_ERRORS, translate
-from divan_redis.opening import Settings
+from divan_redis.errors import NATIVE_ERRORS, translate
+from divan_redis.options import Settings
 from divan_redis.scripts import ALL, Script
 
 Command = tuple[bytes, ...]
@@ -37,11 +42,13 @@ class Client:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._shown = settings.shown
+        self._timeout: float = settings.options["timeout"]
+        self._retries: int = settings.options["retries"]
+        self._is_cluster = settings.cluster
         self._closed = False
-        self._filters_types = True
-        self.native: Any = self._guarded(settings.open)
-        self._is_cluster = isinstance(self.native, RedisCluster)
+        self._scans_by_type = True  # until a server says that its SCAN knows no TYPE
+        self.native: Any = self._guarded(_connect, settings)
         try:
             # Loading the scripts now saves each one's first call a round trip. An account that may not can still read.
             self._ping(*((b"SCRIPT", b"LOAD", script.text) for script in ALL))
@@ -53,7 +60,7 @@ class Client:
 
     def read(self, command: bytes, key: bytes, *arguments: bytes) -> Any:
         """Send one command that changes nothing; again, if the connection was lost."""
-        return self._guarded(self._send_one, key, (command, key, *arguments), key=key, retries=self._settings.retries)
+        return self._guarded(self._send_one, key, (command, key, *arguments), key=key, retries=self._retries)
 
     def run(self, script: Script, key: bytes, *arguments: bytes) -> Any:
         """Run a script on one key; on a server that has never seen it, in two round trips."""
@@ -74,7 +81,7 @@ class Client:
             other_type: Makes the result for a key that holds no hash; without it, such a key is a `StoreError`.
         """
         commands = [(command, key, *arguments) for key in keys]
-        results: list[Any] = self._guarded(self._read_all, keys, commands, retries=self._settings.retries)
+        results: list[Any] = self._guarded(self._read_all, keys, commands, retries=self._retries)
         for index, result in enumerate(results):
             if isinstance(result, ResponseError):
                 if other_type is None or not str(result).startswith("WRONGTYPE"):
@@ -99,7 +106,7 @@ class Client:
         return bool(self._guarded(self._send_one, key, (b"DEL", key), key=key))
 
     def delete_many(self, keys: Sequence[bytes]) -> list[Any]:
-        """Delete keys; whether it was there, or a `DivanError`, for each, in order."""
+        """Delete keys; whether each was there, or a `DivanError`, in order."""
         return self._write_all(keys, [(b"DEL", key) for key in keys])
 
     def scan(self, pattern: bytes) -> Iterator[list[bytes]]:
@@ -135,7 +142,7 @@ class Client:
         self, function: Callable[..., Any], *arguments: Any, key: bytes | None = None, retries: int = 0
     ) -> Any:
         if self._closed:
-            raise StoreClosed(f"the connection to Redis at {self._settings.shown} is closed; open the store again")
+            raise StoreClosed(f"the connection to Redis at {self._shown} is closed; open the store again")
         while True:
             try:
                 return function(*arguments)
@@ -149,7 +156,7 @@ class Client:
                 raise self._translated(error, key) from error
 
     def _translated(self, error: Exception, key: bytes | None = None) -> DivanError:
-        return translate(error, self._settings.shown, self._settings.timeout, key)
+        return translate(error, self._shown, self._timeout, key)
 
     def _nodes(self) -> list[Any]:
         """A plain client for each server that holds documents."""
@@ -218,18 +225,48 @@ class Client:
 
     def _scan_page(self, connection: Any, cursor: bytes, pattern: bytes) -> tuple[bytes, list[bytes]]:
         command = (b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % _PAGE)
-        if self._filters_types:
+        if self._scans_by_type:
             (page,) = _exchange(connection, [(*command, b"TYPE", b"hash")])
             if not isinstance(page, ResponseError):
                 return page[0], page[1]
             if "syntax error" not in str(page):
                 raise page
-            self._filters_types = False  # Redis before 6
+            self._scans_by_type = False  # Redis before 6
         (page,) = _exchange(connection, [command])
         if isinstance(page, ResponseError):
             raise page
         kinds = _exchange(connection, [(b"TYPE", key) for key in page[1]])
         return page[0], [key for key, kind in zip(page[1], kinds, strict=True) if kind == b"hash"]
+
+
+def _connect(settings: Settings) -> Any:
+    """The native client: a `redis.Redis`, or a `redis.cluster.RedisCluster`."""
+    options = settings.options
+    shared = Options(  # which shows no password, in a traceback with its variables
+        socket_timeout=options["timeout"],
+        socket_connect_timeout=options["connect_timeout"],
+        socket_keepalive=True,
+        # Any version speaks it, and without the handshake of RESP3 a connection is one round trip cheaper.
+        protocol=2,
+        username=options.get("user") or None,
+        password=options.get("password"),
+        # A write that is sent again after a lost answer may count twice: the client itself must never retry.
+        retry=Retry(NoBackoff(), 0),
+        **settings.tls,
+    )
+    if settings.cluster:
+        make_node: Any = ClusterNode  # untyped there, as is Sentinel
+        return RedisCluster(startup_nodes=[make_node(name, number) for name, number in settings.hosts], **shared)
+    shared["db"] = options["db"]
+    if options["service"]:
+        credentials = {"username": options["sentinel_user"], "password": options["sentinel_password"]}
+        make_sentinel: Any = Sentinel
+        sentinel = make_sentinel(settings.hosts, sentinel_kwargs=Options({**shared, "db": 0, **credentials}))
+        return sentinel.master_for(options["service"], **shared)
+    if options["socket"]:
+        return redis.Redis(unix_socket_path=options["socket"], **shared)
+    ((name, number),) = settings.hosts
+    return redis.Redis(host=name, port=number, **shared)
 
 
 def _send_to(node: Any, commands: Sequence[Command], script: Script | None = None) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Redis' errors as Divan's: which of them says what, and what to do about it."""
+"""Internal: Redis' errors as Divan's: which of them says what, and what to do about it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _REFUSED: Final = (
 
 
 def translate(error: Exception, shown: str, timeout: float, key: bytes | None = None) -> DivanError:
-    """The error of ours that says what the client's says.
+    """Divan's error for one that the client raised.
 
     Args:
         error: What the client raised.

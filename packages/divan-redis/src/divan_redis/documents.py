@@ -1,0 +1,289 @@
+"""Internal: between documents and hashes: keys, fields, revisions, and what a script is given for a write and answers.
+
+A hash has a field per top-level key of its document, holding that value's JSON text, and a revision beside them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+from divan.backends.support import first_revision
+from divan.documents import Document
+from divan.errors import (
+    DivanError,
+    DocumentExists,
+    DocumentNotFound,
+    InvalidDocument,
+    InvalidURL,
+    RevisionConflict,
+    StoreError,
+)
+from divan.updates import add
+
+from divan_redis.scripts import CONFLICT, MISSING
+
+REVISION: Final = b"_rev"
+"""The hash field that counts the writes."""
+
+UNCOUNTED: Final = "0"
+"""The revision of a hash that another tool wrote, without a counter."""
+
+
+class Keyspace:
+    """The keys of one database: its name, a colon, and a document's id.
+
+    Args:
+        database: The database's name.
+
+    Attributes:
+        database: The database's name.
+        pattern: The glob pattern that matches the keys, and no key of another database.
+
+    Raises:
+        InvalidURL: if the name can't begin a key, or could reach another database.
+    """
+
+    def __init__(self, database: str) -> None:
+        if not database or ":" in database:
+            raise InvalidURL(
+                f"{database!r} can't name a Redis database of Divan's: it begins the keys, up to the first ':'; "
+                "the URL has the form redis://[user[:password]@]host[:port]/name"
+            )
+        self.database = database
+        try:
+            self._prefix = f"{database}:".encode()
+        except UnicodeEncodeError as error:
+            raise InvalidURL(f"the database name {database!r} is not Unicode") from error
+        self.pattern = b"".join(b"\\%c" % byte if byte in b"*?[]^-\\" else b"%c" % byte for byte in self._prefix) + b"*"
+
+    def key(self, document_id: str) -> bytes:
+        """The key of a document."""
+        return self._prefix + document_id.encode()
+
+    def id(self, key: bytes) -> str:
+        """The id of the document at a key.
+
+        Raises:
+            StoreError: if the key is not Unicode, so that no id can address it.
+        """
+        try:
+            return key[len(self._prefix) :].decode()
+        except UnicodeDecodeError as error:
+            raise StoreError(f"the key {key!r} is not Unicode, so no id can address it; rename it") from error
+
+
+# Fields
+
+# Values have been validated: no cycle, no NaN.
+_encode_any = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+_ENCODERS: Final[dict[type, Callable[[Any], str]]] = {
+    str: _encode_any,
+    int: int.__repr__,
+    float: float.__repr__,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): lambda value: "null",
+}
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def encode_fields(fields: Mapping[str, Any]) -> list[bytes]:
+    """Name and JSON text of each field in turn, as ``HSET`` takes them."""
+    encoders = _ENCODERS
+    words: list[bytes] = []
+    for name, value in fields.items():
+        # As bytes: redis-py is slow to find out what an argument is.
+        words += (name.encode(), encoders.get(value.__class__, _encode_any)(value).encode())
+    return words
+
+
+def decode(document_id: str, words: Sequence[bytes]) -> Document:
+    """The document that a hash holds.
+
+    Args:
+        document_id: Its id.
+        words: Name and text of each hash field in turn, as ``HGETALL`` gives them.
+
+    Raises:
+        StoreError: naming the first field whose text is no JSON.
+    """
+    document = Document((), document_id, UNCOUNTED)
+    name = b""
+    try:
+        for name, raw in zip(words[::2], words[1::2], strict=True):
+            text = raw.decode()
+            if name == REVISION:
+                document.rev = text
+                continue
+            try:
+                value, end = _decoder.raw_decode(text)
+            except json.JSONDecodeError:
+                end = -1
+            if end != len(text):
+                value = _decoder.decode(text)  # white space around it, or no JSON
+            document[name.decode()] = value
+    except (ValueError, RecursionError) as error:
+        shown = name.decode(errors="backslashreplace")
+        raise StoreError(
+            f"document {document_id!r}: the hash field {shown!r} holds no JSON text, as every field of a document "
+            f"does; a tool that writes a string there puts it in double quotes"
+        ) from error
+    return document
+
+
+# What a script is given
+
+
+def new_revision() -> bytes:
+    """The text of a number from which a new document's writes are counted."""
+    return b"%d" % first_revision()
+
+
+def expected(rev: str | None) -> bytes:
+    """The argument that says which revision a document must have: ``=`` and the revision, or ``""`` for any."""
+    return b"" if rev is None else f"={rev}".encode(errors="surrogatepass")  # it is the caller's, and never checked
+
+
+def create_arguments(data: Mapping[str, Any], rev: bytes) -> tuple[bytes, ...]:
+    """The arguments of the script `CREATE`.
+
+    Args:
+        data: The document's fields.
+        rev: The revision that it begins with.
+    """
+    return (REVISION, rev, *encode_fields(data))
+
+
+def update_arguments(
+    data: Mapping[str, Any], remove: Sequence[str], increment: Mapping[str, int | float], rev: str | None = None
+) -> tuple[bytes, ...]:
+    """The arguments of the script `UPDATE`.
+
+    Args:
+        data: Fields to set.
+        remove: Fields to remove.
+        increment: Numbers to add, by field.
+        rev: The revision that the document must have; `None` for any.
+    """
+    sets = encode_fields(data)
+    return (
+        expected(rev),
+        b"%d" % len(sets),
+        b"%d" % len(remove),
+        *sets,
+        *(name.encode() for name in remove),
+        *encode_fields(increment),
+    )
+
+
+def replace_arguments(data: Mapping[str, Any], rev: str | None, upsert: bool) -> tuple[bytes, ...]:
+    """The arguments of the script `REPLACE`.
+
+    Args:
+        data: The document's fields.
+        rev: The revision that the document must have; `None` for any.
+        upsert: Whether to create the document if there is none.
+    """
+    return (expected(rev), new_revision() if upsert else b"", *encode_fields(data))
+
+
+# What became of a write: a reply of the server, or the error of one item of a bulk call
+
+
+def check(document_id: str, rev: str | None, reply: Any) -> None:
+    """Raise what a reply says is wrong.
+
+    Args:
+        document_id: The document's id.
+        rev: The revision that the document had to have; `None` for any.
+        reply: What a script other than `CREATE` returned.
+
+    Raises:
+        DocumentNotFound, RevisionConflict: if the script changed nothing.
+    """
+    if isinstance(reply, DivanError):
+        raise reply
+    if reply == MISSING:
+        raise DocumentNotFound(document_id)
+    if reply == CONFLICT:
+        raise RevisionConflict(document_id, rev)
+
+
+def created(document_id: str, data: dict[str, Any], rev: bytes, reply: Any) -> Document:
+    """The document that `CREATE` has stored.
+
+    Args:
+        document_id: Its id.
+        data: Its fields.
+        rev: Its revision.
+        reply: What the script returned.
+
+    Raises:
+        DocumentExists: if the script stored nothing, since the key is taken.
+    """
+    if isinstance(reply, DivanError):
+        raise reply
+    if reply == MISSING:
+        raise DocumentExists(document_id)
+    return Document(data, document_id, rev.decode())
+
+
+def updated(document_id: str, increment: Mapping[str, int | float], rev: str | None, reply: Any) -> Document:
+    """The document as `UPDATE` has left it.
+
+    Args:
+        document_id: Its id.
+        increment: The numbers that were to be added, by field.
+        rev: The revision that it had to have; `None` for any.
+        reply: What the script returned.
+
+    Raises:
+        DocumentNotFound, RevisionConflict, InvalidDocument: if the script changed nothing.
+    """
+    if isinstance(reply, list):
+        return decode(document_id, reply)
+    check(document_id, rev, reply)
+    # The name and the text of a field that can't be added to: the reference says why.
+    name, _, text = reply.partition(b"\0")
+    field = name.decode()
+    add(field, decode(document_id, (name, text))[field], increment[field])
+    raise InvalidDocument(f"{field}: the sum does not fit into 64 bits")
+
+
+def replaced(document_id: str, data: dict[str, Any], rev: str | None, reply: Any) -> Document:
+    """The document that `REPLACE` has stored.
+
+    Args:
+        document_id: Its id.
+        data: Its fields.
+        rev: The revision that the one before had to have; `None` for any.
+        reply: What the script returned.
+
+    Raises:
+        DocumentNotFound, RevisionConflict: if the script changed nothing.
+    """
+    check(document_id, rev, reply)
+    return Document(data, document_id, reply.decode())
+
+
+def deleted(document_id: str, reply: bool | DivanError) -> None:
+    """Raise what kept a document from being deleted, whatever its revision.
+
+    Args:
+        document_id: Its id.
+        reply: Whether there was such a key.
+
+    Raises:
+        DocumentNotFound: if there was none.
+    """
+    if isinstance(reply, DivanError):
+        raise reply
+    if not reply:
+        raise DocumentNotFound(document_id)
