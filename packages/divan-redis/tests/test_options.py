@@ -30,7 +30,7 @@ UNUSABLE: dict[str, Any] = {
     "ssl_check_hostname": "perhaps",
 }
 
-ONE_SCHEME = {
+ONE_SCHEME: dict[str, tuple[str, Any]] = {
     "socket": ("redis+unix", "/run/redis.sock"),
     "service": ("redis+sentinel", "mymaster"),
     "sentinel_user": ("redis+sentinel", "ada"),
