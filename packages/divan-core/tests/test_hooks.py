@@ -242,7 +242,7 @@ def test_a_veto_in_a_bulk_call_stops_that_item_alone(operation: str) -> None:
         assert list(caught.value.errors) == [1]
         assert isinstance(caught.value.errors[1], WriteVetoed)
         assert len(caught.value.results) == 3
-        assert dict(zip(expected, store.get_many(expected), strict=True)) == {
+        assert dict(zip(expected, store.get_many(list(expected)), strict=True)) == {
             id: None if n is None else {"n": n} for id, n in expected.items()
         }
 

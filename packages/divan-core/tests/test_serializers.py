@@ -342,7 +342,7 @@ def test_a_field_with_a_field_type_can_not_be_incremented(store: Store) -> None:
 def test_a_stored_form_that_another_program_broke_is_an_error(store: Store) -> None:
     store.backend.create({"arrival": "next week"}, document_id="bad")  # type: ignore[call-arg]
 
-    with pytest.raises(InvalidDocument, match=r"^arrival: a str can't be read as DateField"):
+    with pytest.raises(InvalidDocument, match=r"^document 'bad': arrival: a str can't be read as DateField"):
         store["bad"]
 
 
@@ -579,7 +579,8 @@ def test_a_deserializer_that_raises_is_named_too() -> None:
     with (
         divan.open("memory://", schema=schema) as store,
         pytest.raises(
-            InvalidDocument, match=r"^at: a str can't be read as its own field type \(serializer of the schema's 'at'\)"
+            InvalidDocument,
+            match=r"^document '.+': at: a str can't be read as its own field type \(serializer of the schema's 'at'\)",
         ),
     ):
         store.create({"at": 1})

@@ -18,6 +18,26 @@ class DivanError(Exception):
         return str(self.args[0]) if self.args else ""
 
 
+class _MayNameADocument(Exception):
+    """An error that may be about one document.
+
+    Args:
+        *args: The message.
+        document_id: The document's id, if it is about one.
+    """
+
+    def __init__(self, *args: object, document_id: str | None = None) -> None:
+        super().__init__(*args)
+        self.document_id = document_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), self.args, self.document_id)
+
+
+def _made_again(cls: type[_MayNameADocument], args: tuple[object, ...], document_id: str | None) -> _MayNameADocument:
+    return cls(*args, document_id=document_id)
+
+
 # Finding a backend
 
 
@@ -60,8 +80,12 @@ class OperationTimeout(DivanError, TimeoutError):
     """The store did not answer in time. A write may or may not have happened."""
 
 
-class StoreError(DivanError):
-    """The store answered with a failure, or with something that can't be read."""
+class StoreError(_MayNameADocument, DivanError):
+    """The store answered with a failure, or with something that can't be read.
+
+    Attributes:
+        document_id: The id of the document that can't be read, if it is about one; else `None`.
+    """
 
 
 class StoreReadOnly(StoreError):
@@ -127,8 +151,14 @@ class RevisionConflict(DivanError):
         return type(self), (self.document_id, self.rev)
 
 
-class InvalidDocument(DivanError, ValueError):
-    """The document, or a value in it, can't be stored by every store alike; the message names its path."""
+class InvalidDocument(_MayNameADocument, DivanError, ValueError):
+    """The document, or a value in it, can't be stored by every store alike; the message names its path.
+
+    So is what is stored, where a field type or the schema's class refuses it.
+
+    Attributes:
+        document_id: The id of the stored document that is refused; `None` where none is stored.
+    """
 
 
 class InvalidID(InvalidDocument):

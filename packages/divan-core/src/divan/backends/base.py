@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Final, NoReturn
 
-from divan.backends.support import attempt
-from divan.errors import DocumentNotFound, UnsupportedOperation
+from divan.backends.support import attempt, matching, readable
+from divan.errors import DocumentNotFound, StoreError, UnsupportedOperation
 from divan.options import Option, Options, Reader, read_options
 from divan.query import Explanation, Query, SortKey, parse
 from divan.updates import Change, apply_changes
@@ -171,13 +171,17 @@ class BaseDivanBackend:
         self._lacks("get_revision_for_document")
 
     def iter_documents(self) -> Iterator[Any]:
-        """Stream every document, in any order."""
+        """Stream every document, in any order.
+
+        A document that can't be read stands in the stream as the `StoreError` that says so: the Store raises that, and
+        its iterator goes on with the next document.
+        """
         if not self.implements("find"):
             self._lacks("iter_documents")
         return self.find(parse(None))
 
     def find(self, where: Query) -> Iterator[Any]:
-        """Stream the documents that match, exactly as ``where.matches`` says.
+        """Stream the documents that match, exactly as ``where.matches`` says; what can't be read as `iter_documents`.
 
         Keyword arguments that a driver may take; what it does not take, the Store does:
             sort (Sequence[SortKey]): missing first, ties by id; see `divan.query.sort_key`.
@@ -186,13 +190,13 @@ class BaseDivanBackend:
         """
         if not self.implements("iter_documents"):
             self._lacks("find")
-        return filter(where.matches, self.iter_documents())
+        return matching(where.matches, self.iter_documents())
 
     def count(self, where: Query) -> int:
         """How many documents match."""
         if not self.implements("find") and not self.implements("iter_documents"):
             self._lacks("count")
-        return sum(1 for _ in self.find(where))
+        return sum(1 for _ in readable(self.find(where)))
 
     def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Any]:
         """Create several documents; one result an item, in order: the stored document, or a `DivanError`.
@@ -207,13 +211,19 @@ class BaseDivanBackend:
         ]
 
     def get_many(self, document_ids: Sequence[str]) -> list[Any]:
-        """Fetch several documents; one result an id, in order: the document, or `None` where there is none."""
+        """Fetch several documents; one result an id, in order.
+
+        Returns:
+            The document, `None` where there is none, or the `DivanError` that says why it can't be read.
+        """
         results: list[Any] = []
         for document_id in document_ids:
             try:
                 results.append(self.get_document_for_id(document_id))
             except DocumentNotFound:
                 results.append(None)
+            except StoreError as error:  # this one can't be read
+                results.append(error)
         return results
 
     def update_many(self, changes: Sequence[Change]) -> list[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from divan.backends.locks import FairLock
@@ -16,9 +16,19 @@ from divan.documents import Document
 from divan.errors import DivanError
 from divan.query import Node, SortKey, comparisons
 
-__all__ = ["DocumentAccessors", "FairLock", "attempt", "first_revision", "names_to_fetch", "rounds"]
+__all__ = [
+    "DocumentAccessors",
+    "FairLock",
+    "attempt",
+    "first_revision",
+    "matching",
+    "names_to_fetch",
+    "readable",
+    "rounds",
+]
 
 _T = TypeVar("_T")
+_D = TypeVar("_D", bound=Mapping[str, Any])
 
 # Not the module's own generator: a program that seeds that would get the same numbers at each run.
 _random: Final = random.Random()
@@ -75,6 +85,30 @@ def first_revision(bits: int = 47) -> int:
         A number from 1 to ``2**bits``.
     """
     return _random.getrandbits(bits) + 1
+
+
+def matching(matches: Callable[[_D], bool], documents: Iterable[_D | DivanError]) -> Iterator[_D | DivanError]:
+    """The documents that a filter matches, and whatever could not be read: nobody knows whether that would match.
+
+    Args:
+        matches: The filter's matcher: ``where.matches``, or that of the part that the store left open.
+        documents: What was found: documents, and the `DivanError` of each that can't be read, in its place.
+    """
+    for document in documents:
+        if isinstance(document, DivanError) or matches(document):
+            yield document
+
+
+def readable(documents: Iterable[_T | DivanError]) -> Iterator[_T]:
+    """The documents; the first that can't be read is raised as the error that stands in its place.
+
+    Args:
+        documents: What was found: documents, and the `DivanError` of each that can't be read, in its place.
+    """
+    for document in documents:
+        if isinstance(document, DivanError):
+            raise document
+        yield document
 
 
 def names_to_fetch(where: Node, sort: Sequence[SortKey], fields: Sequence[str] | None) -> list[str] | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
+from divan.errors import DivanError
 from divan.query.matching import MISSING, resolve, sort_key
 from divan.query.tree import SortKey
 from divan.validation import INT_MAX
@@ -57,7 +58,7 @@ def finish(
     A sort without a limit holds all the documents at once; one with a limit, at most ``skip + limit`` of them.
 
     Args:
-        documents: The documents that match.
+        documents: The documents that match; a `DivanError` may stand for one that can't be read.
         get_id: A document's id, by which ties are broken.
         sort: The sort's keys; without any, the order of `documents` is kept.
         limit: How many to yield at most.
@@ -66,15 +67,27 @@ def finish(
     stop = None if limit is None else min(skip + limit, INT_MAX)
     if limit == 0:
         return iter(())
-    if sort:
-        order = document_order(sort, get_id)
-        if stop is None:
-            documents = sorted(documents, key=order)
-        else:
-            from heapq import nsmallest  # only a store that can't sort needs it
+    if not sort:
+        return islice(documents, skip, stop)
+    order = document_order(sort, get_id)
+    unreadable: list[Any] = []  # what stands for a document has no place in the order: it comes first
+    readable = _apart(documents, unreadable)
+    if stop is None:
+        found = sorted(readable, key=order)
+    else:
+        from heapq import nsmallest  # only a store that can't sort needs it
 
-            documents = nsmallest(stop, documents, key=order)
-    return islice(documents, skip, stop)
+        found = nsmallest(stop, readable, key=order)
+    return chain(unreadable, islice(found, skip, stop))
+
+
+def _apart(documents: Iterable[_D], unreadable: list[Any]) -> Iterator[_D]:
+    """The documents, without the errors that stand for some: those are put into the list."""
+    for document in documents:
+        if isinstance(document, DivanError):
+            unreadable.append(document)
+        else:
+            yield document
 
 
 def project(document: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -82,6 +82,19 @@ def check_answers(call: str, sent: Sequence[Any], answers: Sequence[Any]) -> Non
     """
     if len(answers) != len(sent):
         raise StoreError(f"the backend's {call}() gave {len(answers)} results for {len(sent)} items; tell its author")
+
+
+def check_ids(call: str, ids: Iterable[Any]) -> Iterable[Any]:
+    """What was given where ids are wanted: no mapping or string, whose parts would be taken for ids.
+
+    Raises:
+        TypeError: naming the call, if it is a mapping or a string.
+    """
+    if isinstance(ids, str):
+        raise TypeError(f"{call}() takes ids, not one id: write [{shown(ids)}]")
+    if isinstance(ids, Mapping):
+        raise TypeError(f"{call}() takes ids, not a mapping; to ask by a filter is find()'s business")
+    return ids
 
 
 def pair(item: Any, what: str) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from divan.backends.base import BaseDivanBackend
 from divan.documents import REMOVE, Document, Increment
-from divan.errors import InvalidDocument, InvalidQuery, StoreError
+from divan.errors import DivanError, InvalidDocument, InvalidQuery, StoreClosed, StoreError, shown
 from divan.query import Query, SortKey, parse, parse_sort
 from divan.serializers import FieldSerializer
 from divan.store.schemas import Model
@@ -41,6 +41,7 @@ class Codec:
         self._exclude = tuple(backend.exclude_keys)
         self._has_revisions = backend.implements("get_revision_for_document")
         self._keeps_native = backend.accepts("update", "document")
+        self._closed = ""
 
     def fields_of(self, data: Any) -> Any:
         """The fields that the caller gave: a mapping as it is, an instance of the schema's class as one."""
@@ -88,23 +89,29 @@ class Codec:
         return self.encode(data), remove, {name: plain[name] for name in increment}
 
     def document(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
-        """The `Document` of what a driver returned, field types applied.
+        """The `Document` of what a driver returned, field types applied; the error that stands for one is raised.
 
         Args:
             raw: What the driver returned.
             written: The fields that were just written: their names are asked for if `raw` is no mapping.
         """
         document = raw if raw.__class__ is Document else self.adopt(raw, written)
-        for field, serializer in self._fields.items():
-            value = document.get(field)
-            if value is not None:
-                document[field] = serializer.decode(field, value)
+        try:
+            for field, serializer in self._fields.items():
+                value = document.get(field)
+                if value is not None:
+                    document[field] = serializer.decode(field, value)
+        except InvalidDocument as error:
+            message = f"document {shown(document.id)}: {error}"
+            raise InvalidDocument(message, document_id=document.id) from error.__cause__
         return document
 
     def adopt(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
         """As `document`, with the fields in stored form."""
         if isinstance(raw, Document):
             return raw
+        if isinstance(raw, DivanError):  # it stands for a document that can't be read
+            raise raw
         backend = self._backend
         if isinstance(raw, Mapping):
             document = Document(raw)
@@ -120,6 +127,40 @@ class Codec:
         if self._keeps_native:
             document.native = raw
         return document
+
+    def found(self, raw: Any) -> Document:
+        """The `Document` of what a query gave, field types applied; see `document`.
+
+        Raises:
+            StoreClosed: if the Store is closed by now.
+        """
+        if self._closed:
+            raise StoreClosed(self._closed)
+        return raw if self.is_plain and raw.__class__ is Document else self.document(raw)
+
+    def found_instance(self, raw: Any) -> Any:
+        """What the caller gets for what a query gave, where the schema is a class; see `found`."""
+        return self.give(self.found(raw))
+
+    def found_id(self, raw: Any) -> str:
+        """The id of what a query gave; the error that stands for a document is raised.
+
+        Raises:
+            StoreClosed: if the Store is closed by now.
+        """
+        if self._closed:
+            raise StoreClosed(self._closed)
+        if isinstance(raw, DivanError):
+            raise raw
+        return self._backend.get_id_for_document(raw)
+
+    def close(self, reason: str) -> None:
+        """Let no iterator that is still in use give anything more.
+
+        Args:
+            reason: What the `StoreClosed` says that they raise.
+        """
+        self._closed = reason
 
     def query(self, where: Mapping[str, Any] | None) -> Query:
         """The parsed filter, its values in stored form.

@@ -90,7 +90,9 @@ class Model:
         try:
             return self._load(fields)
         except Exception as error:
-            raise InvalidDocument(f"document {document.id!r} is no {self.cls.__name__}: {error}") from error
+            raise InvalidDocument(
+                f"document {document.id!r} is no {self.cls.__name__}: {error}", document_id=document.id
+            ) from error
 
     def id_of(self, instance: Any) -> str | None:
         """The document id that an instance holds; `None` if it holds none yet."""

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, 
 
 from divan.backends.base import BaseDivanBackend
 from divan.backends.driver import Driver, taken_arguments
+from divan.backends.support import attempt
 from divan.documents import REMOVE, Document
 from divan.errors import (
+    BulkError,
     DivanError,
     DocumentExists,
     DocumentNotFound,
+    InvalidID,
     InvalidQuery,
     RevisionConflict,
     StoreClosed,
     UnsupportedOperation,
+    shown,
 )
 from divan.query import (
     Explanation,
@@ -29,9 +33,10 @@ from divan.query import (
     project,
 )
 from divan.serializers import FieldSerializer, resolve_schema
-from divan.store.bulk import batches, check_answers, pair, run_bulk
+from divan.store.bulk import batches, check_answers, check_ids, pair, run_bulk
 from divan.store.codec import Codec
 from divan.store.events import Events, PluginSet
+from divan.store.results import Results
 from divan.store.schemas import Model, read_schema
 from divan.updates import Change
 from divan.validation import check_id
@@ -112,6 +117,7 @@ class Store(Generic[D]):
         self._encode = self._codec.encode
         self._give: Callable[[Document], D] = self._codec.give
         self._document = self._codec.document
+        self._found = self._codec.found if model is None else self._codec.found_instance
         self._takes = taken_arguments(type(backend))
         from divan.ids import new_id  # 2 ms that `import divan` need not spend
 
@@ -165,9 +171,16 @@ class Store(Generic[D]):
 
         Raises:
             DocumentNotFound: if there is none and no `default` was given.
+            InvalidID: if no document can have this id, and no `default` was given.
         """
         try:
-            return self._give(self._document(self._backend.get_document_for_id(self._id_of(id))))
+            checked = self._id_of(id)
+        except InvalidID:
+            if default is REMOVE:
+                raise
+            return default
+        try:
+            return self._give(self._document(self._backend.get_document_for_id(checked)))
         except DocumentNotFound:
             if default is REMOVE:
                 raise
@@ -341,8 +354,8 @@ class Store(Generic[D]):
         parse_bound("skip", skip)
         names = parse_fields(fields)
         self._refuse_scan(query, keys)
-        found = map(self._document, self._find(query, keys, limit, skip or 0, names))
-        return found if names is not None else map(self._give, found)
+        source = self._find(query, keys, limit, skip or 0, names)
+        return Results(self._found if names is None else self._codec.found, source)
 
     def count(self, where: Mapping[str, Any] | None = None) -> int:
         """How many documents match a filter; `None` counts them all.
@@ -366,13 +379,13 @@ class Store(Generic[D]):
         return self._backend.explain(self._codec.query(where), self._codec.sort_keys(sort))
 
     def __iter__(self) -> Iterator[D]:
-        return map(self._give, map(self._document, self._backend.iter_documents()))
+        return Results(self._found, self._backend.iter_documents())
 
     def ids(self) -> Iterator[str]:
         """The ids of all documents, streamed, in the store's order."""
         if "fields" in self._takes["find"]:
-            return map(self._backend.get_id_for_document, self._backend.find(parse(None), fields=()))
-        return map(self._backend.get_id_for_document, self._backend.iter_documents())
+            return Results(self._codec.found_id, self._backend.find(parse(None), fields=()))
+        return Results(self._codec.found_id, self._backend.iter_documents())
 
     def ensure_index(self, *fields: str) -> str | None:
         """Make `find` on these fields fast, where the store can.
@@ -434,13 +447,41 @@ class Store(Generic[D]):
 
         Returns:
             One `Document` (or `default`) per id, in order.
+
+        Raises:
+            BulkError: if some can't be read; its `results` hold one entry per id, the others' documents among them.
         """
         results: list[Any] = []
-        for batch in batches(map(self._id_of, ids), self.backend.batch_size):
-            found = self._backend.get_many(batch)
-            check_answers("get_many", batch, found)
-            results.extend(default if raw is None else self._give(self._document(raw)) for raw in found)
+        failed = False
+        for batch in batches(check_ids("get_many", ids), self.backend.batch_size):
+            for answer in self._answers([self._possible_id(id) for id in batch]):
+                result = default if answer is None else attempt(self._read, answer)
+                failed = failed or isinstance(result, DivanError)
+                results.append(result)
+        if failed:
+            raise BulkError("get_many", results)
         return results
+
+    def _possible_id(self, target: Any) -> str | None:
+        """The checked id of what a caller gave in place of one; `None` for what can be no document's."""
+        try:
+            return self._id_of(target)
+        except InvalidID:
+            return None
+
+    def _answers(self, ids: list[str | None]) -> Iterable[Any]:
+        """What the driver answers to these ids, and `None` for each that no document can have."""
+        possible = [id for id in ids if id is not None]
+        found = self._backend.get_many(possible) if possible else ()
+        check_answers("get_many", possible, found)
+        if len(possible) == len(ids):
+            return found
+        answers = iter(found)
+        return [None if id is None else next(answers) for id in ids]
+
+    def _read(self, raw: Any) -> D:
+        """What the caller gets for a document that was read."""
+        return self._give(self._document(raw))
 
     def update_many(
         self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[str | Document | D, Mapping[str, Any]]]
@@ -494,7 +535,7 @@ class Store(Generic[D]):
 
         return run_bulk(
             "delete_many",
-            ids,
+            check_ids("delete_many", ids),
             self.backend.batch_size,
             prepare,
             lambda batch: self._backend.delete_many(batch),
@@ -554,7 +595,9 @@ class Store(Generic[D]):
         """Release connections. Closing twice is allowed; every other call then raises `StoreClosed`."""
         if isinstance(self._backend, _ClosedBackend):
             return
-        self._backend = cast(Driver, _ClosedBackend(self.url))
+        reason = f"the store {self.url} is closed; open it again"
+        self._backend = cast(Driver, _ClosedBackend(reason))
+        self._codec.close(reason)
         self.backend.close()
         self._events.closed()
 
@@ -578,6 +621,8 @@ class Store(Generic[D]):
         guard: _Guard = {}
         id = self._id_of(target)
         if rev is not None:
+            if not isinstance(rev, str):
+                raise TypeError(f"rev is a document's revision, a string; {shown(rev)} is {type(rev).__name__}")
             self._require(method, "rev")
             guard["rev"] = rev
         if isinstance(target, Document) and target.native is not None and "document" in self._takes[method]:
@@ -642,11 +687,11 @@ class Store(Generic[D]):
 class _ClosedBackend:
     """Stands in for the driver of a closed Store."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise StoreClosed(f"the store {self._url} is closed; open it again")
+        raise StoreClosed(self._reason)
 
 
 class _Operators(TypedDict, total=False):

@@ -155,16 +155,38 @@ class TracedStore(Store[D]):
         except BaseException as error:
             self._plugins.notify("divan_call_ended", call=call, error=error)
             raise
-        return self._results(call, results)
+        return _ToldResults(results, lambda error: self._plugins.notify("divan_call_ended", call=call, error=error))
 
-    def _results(self, call: Call, results: Iterator[_T]) -> Iterator[_T]:
-        failure: BaseException | None = None
+
+class _ToldResults(Iterator[_T]):
+    """An iterator that tells of its end, be it used up, closed or forgotten, and what it raised first until then."""
+
+    def __init__(self, results: Iterator[_T], tell_end: Callable[[BaseException | None], None]) -> None:
+        self._results = results
+        self._tell_end: Callable[[BaseException | None], None] | None = tell_end
+        self._failure: BaseException | None = None
+
+    def __next__(self) -> _T:
         try:
-            yield from results
-        except GeneratorExit:
+            return next(self._results)
+        except StopIteration:
+            self._end()
             raise
         except BaseException as error:
-            failure = error
+            self._failure = self._failure or error
             raise
-        finally:
-            self._plugins.notify("divan_call_ended", call=call, error=failure)
+
+    def close(self) -> None:
+        """Let go of the store's cursor; iterating further gives nothing."""
+        close = getattr(self._results, "close", None)
+        if close is not None:
+            close()
+        self._end()
+
+    def __del__(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        tell_end, self._tell_end = self._tell_end, None
+        if tell_end is not None:
+            tell_end(self._failure)

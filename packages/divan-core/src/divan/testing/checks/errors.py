@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
@@ -71,6 +71,35 @@ class Life(StoreChecks):
         closed.close()
         with pytest.raises(StoreClosed):
             call(closed)
+
+    @pytest.mark.parametrize(
+        "start",
+        [
+            lambda store: store.find(),
+            lambda store: store.find({"a": {"$gte": 0}}, sort="a"),
+            lambda store: store.find({"a": {"$gte": 0}}, fields=["a"]),
+            lambda store: store.ids(),
+            iter,
+        ],
+        ids=["find", "find with a sort", "find of some fields", "ids", "iter"],
+    )
+    def test_an_iterator_of_a_store_that_was_closed_meanwhile_refuses(
+        self, open_store: Callable[..., Store], start: Callable[[Store], Iterator[Any]]
+    ) -> None:
+        closed = open_store()
+        closed.create_many([{"a": n} for n in range(5)])
+        found = start(closed)
+        next(found)
+        closed.close()
+        with pytest.raises(StoreClosed):
+            next(found)
+
+    def test_an_iterator_can_be_closed(self, store: Store) -> None:
+        store.create_many([{"a": n} for n in range(5)])
+        found: Any = store.find({"a": {"$gte": 0}})
+        next(found)
+        found.close()
+        assert list(found) == []
 
     def test_a_store_can_be_closed_twice(self, open_store: Callable[..., Store]) -> None:
         closed = open_store()

@@ -84,12 +84,10 @@ BAD: Final[dict[str, Any]] = {
 
 CALLS: Final[dict[str, Callable[[Store, Any], Any]]] = {
     "get": lambda store, id: store.get(id),
-    "get with a default": lambda store, id: store.get(id, None),
     "update": lambda store, id: store.update(id, {"a": 1}),
     "replace": lambda store, id: store.replace(id, {"a": 1}),
     "put": lambda store, id: store.put(id, {"a": 1}),
     "delete": lambda store, id: store.delete(id),
-    "get_many": lambda store, id: store.get_many([id]),
 }
 
 each_bad = pytest.mark.parametrize("id", BAD.values(), ids=BAD)
@@ -131,6 +129,13 @@ class Ids(StoreChecks):
         for name, call in CALLS.items():
             with pytest.raises(InvalidID):
                 pytest.fail(f"{name} answered {call(store, id)!r}")
+
+    @each_bad
+    def test_no_document_has_the_id(self, store: Store, id: Any) -> None:
+        store.create({"a": 1}, id="one")
+        store.create({"a": 2}, id="two")
+        assert (store.get(id, "none"), id in store) == ("none", False)
+        assert store.get_many(["one", id, "two"], "none") == [{"a": 1}, "none", {"a": 2}]
 
     @pytest.mark.parametrize(
         "id", [id for id in BAD.values() if id is not None], ids=[name for name in BAD if name != "none"]

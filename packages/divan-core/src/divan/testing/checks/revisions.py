@@ -182,6 +182,16 @@ class Revisions(StoreChecks):
             store.update(document.id, {"a": 2}, rev=rev)
         assert store.get(document.id) == {"a": 1}
 
+    @pytest.mark.parametrize("rev", [1, 1.0, True, b"1", ["1"]], ids=repr)
+    @each_guarded
+    def test_a_revision_that_is_no_string_is_a_type_error(
+        self, store: Store, write: Callable[[Store, str, Any], Any], rev: Any
+    ) -> None:
+        document = store.create({"a": 1})
+        with pytest.raises(TypeError, match="rev"):
+            write(store, document.id, rev)
+        assert store.get(document.id) == {"a": 1}
+
     def test_the_revision_of_another_document_is_refused(self, store: Store) -> None:
         first, second = store.create({"a": 1}), store.create({"a": 2})
         store.update(first.id, {"a": 3})

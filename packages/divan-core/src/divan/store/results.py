@@ -1,0 +1,37 @@
+"""Internal: the iterator that a query gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+
+class Results(map):  # type: ignore[type-arg]  # which only a type checker may give arguments
+    """What a query gives, one by one: an iterator that can be closed.
+
+    A document that can't be read is raised, and the iterator goes on with the next one. A `map`, so that no Python runs
+    for an item but what reads it.
+
+    Args:
+        read: Makes what the caller gets of what the driver found.
+        source: What the driver found.
+    """
+
+    __slots__ = ("_source",)
+
+    _source: Any
+
+    def __new__(cls, read: Callable[[Any], Any], source: Iterator[Any]) -> Self:
+        held = _held(source)
+        results = super().__new__(cls, read, held)
+        results._source = held
+        return results
+
+    def close(self) -> None:
+        """Let go of the store's cursor; iterating further gives nothing."""
+        self._source.close()
+
+
+def _held(source: Iterator[Any]) -> Any:
+    """The same items, by a generator: closed, it lets go of the source, whatever kind of iterator that is."""
+    yield from source
