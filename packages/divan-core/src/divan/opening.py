@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final, overload
 
 from divan.backends.base import BaseDivanBackend
 from divan.discovery import find_backend
 from divan.documents import Document
 from divan.errors import InvalidURL
+from divan.options import Hidden, Options
 from divan.plugins import Plugins, load_plugins
 from divan.store import Store
 from divan.store.schemas import M
@@ -82,25 +83,35 @@ def open(
         InvalidSchema: if the schema can't be understood, or a field type is not known.
         ConnectionFailed: if the store can't be reached.
     """
-    if url is None:
-        url = os.environ.get(DEFAULT_URL_VARIABLE) or None
-        if url is None:
+    # From here on, what may be secret is in no local that a traceback could show.
+    source, given = Hidden(url), Options(options)
+    del url, options
+    cls, parsed = _resolve(source, database, host, port)
+    return _open(cls, parsed, schema, allow_scans, load_plugins(plugins), given)
+
+
+def _resolve(
+    source: Hidden, database: str | None, host: str | None, port: int | None
+) -> tuple[type[BaseDivanBackend], StoreURL]:
+    """The backend's class and the URL's parts, of whatever `open` was given in place of a URL."""
+    if source.value is None:
+        source = Hidden(os.environ.get(DEFAULT_URL_VARIABLE) or None)
+        if source.value is None:
             raise InvalidURL(f"no URL was given, and {DEFAULT_URL_VARIABLE} is not set")
-    if isinstance(url, str) and "://" in url:
+    if isinstance(source.value, str) and "://" in source.value:
         for argument, value in (("database", database), ("host", host), ("port", port)):
             if value is not None:
                 raise InvalidURL(f"{argument} is part of the URL already; leave one of them out")
-        parsed = parse_url(url)
-        cls: type[BaseDivanBackend] = find_backend(parsed.scheme).load()
+        parsed = parse_url(source.value)
+        return find_backend(parsed.scheme).load(), parsed
+    if isinstance(source.value, str):
+        name, cls = source.value, find_backend(source.value).load()
+    elif isinstance(source.value, type) and issubclass(source.value, BaseDivanBackend):
+        name, cls = source.value.__name__, source.value
     else:
-        if isinstance(url, str):
-            name, cls = url, find_backend(url).load()
-        elif isinstance(url, type) and issubclass(url, BaseDivanBackend):
-            name, cls = url.__name__, url
-        else:
-            raise InvalidURL(f"open() takes a URL, a backend's name or a backend class, not {type(url).__name__}")
-        parsed = StoreURL(scheme=name, host=host, port=port, database=database or "")
-    return _open(cls, parsed, schema, allow_scans, load_plugins(plugins), options)
+        kind = type(source.value).__name__
+        raise InvalidURL(f"open() takes a URL, a backend's name or a backend class, not {kind}")
+    return cls, StoreURL(scheme=name, host=host, port=port, database=database or "")
 
 
 def _open(
@@ -109,16 +120,17 @@ def _open(
     schema: Any,
     allow_scans: bool,
     plugins: Plugins,
-    given: Mapping[str, Any],
+    given: Options,
 ) -> Store[Any]:
     name = url.scheme.rpartition(":")[2]
-    options: dict[str, Any] = {**url.options, **given}
+    options = Options({**url.options, **given})
     for part in _PARTS:
         if part in options:
             raise InvalidURL(f"{name} has no option {part!r}; what a URL says before its '?' is none")
-    for key, value in (("user", url.user), ("password", url.password)):
-        if value is not None:
-            options.setdefault(key, value)
+    if url.user is not None:
+        options.setdefault("user", url.user)
+    if url.password is not None:
+        options.setdefault("password", url.password)
     database, host = url.database, url.host
     if not database and host and getattr(cls, "default_port", None) == 0:
         database, host = host, None  # memory://name: an embedded store has no host

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, ItemsView, Mapping, ValuesView
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,18 @@ CREDENTIALS: Final = ("user", "password")
 MAX_SECONDS: Final = 1_000_000
 """The longest time that an option takes, in seconds: every clock and socket can wait so long."""
 
-_SECRET_WORDS: Final = ("pass", "secret", "token", "credential", "private", "apikey", "api_key", "api-key", "pwd")
+_SECRET_WORDS: Final = (
+    "pass",
+    "secret",
+    "token",
+    "credential",
+    "private",
+    "apikey",
+    "api_key",
+    "api-key",
+    "pwd",
+    "mechanismproperties",
+)
 _BOOLEANS: Final = {
     "true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False,
 }  # fmt: skip
@@ -40,15 +51,51 @@ class Option(NamedTuple):
 
 
 class Options(dict[str, Any]):
-    """The user, password and options that a backend was opened with; secrets are hidden when it is printed."""
+    """The user, password and options that a backend was opened with; secrets are hidden when it is shown or dumped.
+
+    Whoever asks for a secret by its name, or unpacks all with ``**``, has it. Whatever goes through the items, as
+    printing, ``json.dumps`` and debuggers do, finds ``***`` in its place.
+    """
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # dict's own class of it has no public name
+        """Option → value, and ``***`` for a secret."""
+        return self._hidden().items()
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]  # likewise
+        """The values, and ``***`` for each secret."""
+        return self._hidden().values()
+
+    def _hidden(self) -> dict[str, Any]:
+        return {name: "***" if is_secret(name) and self[name] is not None else self[name] for name in self}
 
     def __repr__(self) -> str:
-        return repr({name: "***" if is_secret(name) and value is not None else value for name, value in self.items()})
+        return repr(self._hidden())
 
     __str__ = __repr__
 
     def copy(self) -> Options:
         return Options(self)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: object) -> Options:
+        return Options(self)
+
+
+class Hidden:
+    """Holds what must not be shown, so that no frame of a traceback has it among its locals.
+
+    Args:
+        value: Anything.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "***"
 
 
 def is_secret(name: str) -> bool:
@@ -170,19 +217,19 @@ def read_options(backend: str, given: Mapping[str, Any], known: Mapping[str, Opt
     if known is None:
         return Options(given)
     options = Options({name: declared.default for name, declared in known.items() if isinstance(declared, Option)})
-    for name, value in given.items():
+    for name in given:  # and not its value as well, which a traceback would show
         if name in CREDENTIALS:
-            options[name] = value
+            options[name] = given[name]
             continue
         if name not in known:
             names = ", ".join(sorted(known)) or "none"
             raise InvalidURL(f"{backend} has no option {shown_option(name, given)}; its options are: {names}")
         declared = known[name]
         if not isinstance(declared, Option):
-            read = declared if isinstance(value, str) else _lenient(declared)
-            options[name] = read_option(backend, name, value, read)
-        elif value is not None:
-            options[name] = read_option(backend, name, value, declared.read)
+            read = declared if isinstance(given[name], str) else _lenient(declared)
+            options[name] = read_option(backend, name, given[name], read)
+        elif given[name] is not None:
+            options[name] = read_option(backend, name, given[name], declared.read)
     return options
 
 
@@ -203,7 +250,9 @@ def read_option(backend: str, name: str, value: Any, read: Reader) -> Any:
     except (ValueError, TypeError) as error:
         shown = "***" if is_secret(name) else repr(value)
         reason = "" if is_secret(name) else f": {error}"
-        raise InvalidURL(f"{backend}: the option {name}={shown} can't be used{reason}") from None
+    # Out here, without the reader's error, which may hold the value, as would this frame in a traceback.
+    del value
+    raise InvalidURL(f"{backend}: the option {name}={shown} can't be used{reason}")
 
 
 def _lenient(read: Reader) -> Reader:

@@ -60,8 +60,18 @@ def parse_url(url: str) -> StoreURL:
     A password whose reserved characters were not percent-encoded is refused where it could be taken for something else.
 
     Raises:
-        InvalidURL: saying which part can't be understood; the message holds no secret.
+        InvalidURL: saying which part can't be understood; neither the message nor the traceback holds a secret.
     """
+    try:
+        return _parse(url)
+    except InvalidURL as error:
+        problem = str(error)
+    # Out here, where no frame of the traceback and no error in its chain has a part of the URL.
+    del url
+    raise InvalidURL(problem)
+
+
+def _parse(url: str) -> StoreURL:
     scheme, separator, rest = url.partition("://")
     if not separator or not re.fullmatch(_SCHEME, scheme):
         raise InvalidURL(f"a store URL has the form {_SHAPE}, as in sqlite:///guests.db")

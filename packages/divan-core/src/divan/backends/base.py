@@ -72,6 +72,7 @@ class BaseDivanBackend:
     def __init__(
         self, database: str, host: str | None = None, port: int | None = None, *, scheme: str = "", **options: Any
     ) -> None:
+        options = Options(options)  # by which a traceback that shows this frame hides the secrets
         for attribute in ("default_host", "default_port"):
             if getattr(type(self), attribute, None) is None:
                 raise NotImplementedError(f"{type(self).__name__} must define {attribute}")
