@@ -11,7 +11,7 @@ import divan
 
 from benchmarks.documents import make_document
 from benchmarks.harness import Pair, Row, Run, Sample, Settings, timed
-from tests import servers
+from tests.support import servers
 
 CHANGES = {"score": 17.25, "active": True, "phone": "+351 210 000 000"}
 CORPUS = 10_000
@@ -73,7 +73,7 @@ def live_rows(kind: str, connect: Callable[[servers.Server, str], Raw]) -> list[
     """A store's rows.
 
     Args:
-        kind: What `tests.servers` calls the server, which is the rows' first name too.
+        kind: What `tests.support.servers` calls the server, which is the rows' first name too.
         connect: Opens an empty database of a name through the store's own client.
     """
 

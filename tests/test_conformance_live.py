@@ -8,7 +8,7 @@ from divan.query import parse
 from divan.testing import BIG_INTS, TINY_FLOATS, Conformance, LostUpdates, generate
 from divan.testing.base import StoreChecks
 
-from tests.servers import Server
+from tests.support.servers import Server
 
 PATIENT = {"timeout": "600", "connect_timeout": "60"}
 """Many threads take turns at one document: how long one waits for its own is up to the machine, and no failure."""

@@ -17,7 +17,7 @@ from divan import AmbiguousBackend, BackendLoadError, BackendNotFound, PluginWar
 from divan.backends.base import BaseDivanBackend
 from divan.discovery import normalize, scan
 
-from tests.distributions import Distribution, backend
+from tests.support.distributions import Distribution, backend
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import divan
 import pytest
 from divan.directory import DIRECTORY, KNOWN_BACKENDS
 
-from tests.distributions import Environment, environment
+from tests.support.distributions import Environment, environment
 
 ROOT = Path(__file__).parent.parent
 LMDB, SHOP = ROOT / "examples" / "divan-lmdb", ROOT / "examples" / "divan-shop"

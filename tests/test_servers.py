@@ -7,12 +7,12 @@ import ssl
 
 import pytest
 
-from tests import servers
-from tests.processes import wait_until
-from tests.proxy import Proxy
-from tests.resp import call
-from tests.server_kinds import open_url
-from tests.servers import Server
+from tests.support import servers
+from tests.support.processes import wait_until
+from tests.support.proxy import Proxy
+from tests.support.resp import call
+from tests.support.couchdb_kind import open_url
+from tests.support.servers import Server
 
 
 def test_a_kind_is_started_once_a_run(redis_server: Server) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.distributions import DICT_BACKEND, Distribution, Environment, backend, environment
+from tests.support.distributions import DICT_BACKEND, Distribution, Environment, backend, environment
 
 PROJECT = """
 [build-system]

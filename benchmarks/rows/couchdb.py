@@ -9,7 +9,7 @@ import couchdb  # type: ignore[import-untyped]
 from uuid_utils import uuid7
 
 from benchmarks.live import live_rows
-from tests.servers import Server
+from tests.support.servers import Server
 
 
 class Raw:

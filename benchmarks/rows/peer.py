@@ -14,8 +14,8 @@ from key_value.aio.stores.redis import RedisStore
 from benchmarks.documents import make_document
 from benchmarks.harness import Pair, Row, Run, Settings, timed
 from benchmarks.live import repeat
-from tests import servers
-from tests.servers import Server
+from tests.support import servers
+from tests.support.servers import Server
 
 KEYS = 1_000
 

@@ -11,7 +11,7 @@ import redis
 from uuid_utils import uuid7
 
 from benchmarks.live import live_rows
-from tests.servers import Server
+from tests.support.servers import Server
 
 _UPDATE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return false end

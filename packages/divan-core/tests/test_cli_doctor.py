@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import importlib_metadata
 import pytest
 
-from tests.distributions import DICT_BACKEND, Distribution, backend
+from tests.support.distributions import DICT_BACKEND, Distribution, backend
 
 pytest.importorskip("click", reason="the command line's extra is not installed")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from divan.cli import main
 
-from tests.distributions import Environment, environment
+from tests.support.distributions import Environment, environment
 
 pytest.importorskip("click", reason="the command line's extra is not installed")
 pytest.importorskip("jinja2", reason="the command line's extra is not installed")

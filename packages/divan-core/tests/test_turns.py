@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from divan.backends.locks import FairLock
 
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 
 def start_waiting(lock: FairLock, work: Callable[[], None]) -> threading.Thread:

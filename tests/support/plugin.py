@@ -1,14 +1,18 @@
-"""Fixtures of the tests across packages: one live server of each kind, found by `tests.servers`."""
+"""The pytest plugin of all tests: one live server of each kind as a fixture, the order, and the settings of hypothesis."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-from tests import servers
-from tests.servers import Server
+from tests.support import servers
+from tests.support.servers import Server
 
+# How fast a machine is decides over no test with generated values.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 def pytest_report_header() -> list[str]:
     """Which servers this run would use, at the top of its output."""
@@ -16,8 +20,8 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest classes: one that came last would keep one worker busy while the others have ended."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/test_conformance_live.py"))
+    """Begin with what takes longest: if it came last, it would keep one worker busy while the others have ended."""
+    items.sort(key=lambda item: item.get_closest_marker("heavy") is None)
 
 
 def _server(kind: str) -> Server:

@@ -34,8 +34,8 @@ from divan.errors import (
 from divan.testing.checks.network import closed_port
 from divan_couchdb import CouchDBBackend
 
-from tests.proxy import Proxy
-from tests.servers import OPEN_READS, Server
+from tests.support.proxy import Proxy
+from tests.support.servers import OPEN_READS, Server
 
 
 @pytest.fixture

