@@ -8,10 +8,10 @@ import ssl
 import pytest
 
 from tests.support import servers
+from tests.support.couchdb_kind import open_url
 from tests.support.processes import wait_until
 from tests.support.proxy import Proxy
 from tests.support.resp import call
-from tests.support.couchdb_kind import open_url
 from tests.support.servers import Server
 
 

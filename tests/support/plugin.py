@@ -14,6 +14,7 @@ from tests.support.servers import Server
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
+
 def pytest_report_header() -> list[str]:
     """Which servers this run would use, at the top of its output."""
     return ["servers:", *(f"  {line}" for line in servers.describe())]

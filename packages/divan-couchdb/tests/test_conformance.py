@@ -1,0 +1,25 @@
+"""The driver under the suite, on a live server."""
+
+from __future__ import annotations
+
+import pytest
+from divan.testing import Conformance
+
+from tests.support.conformance import Live, ManyThreads
+from tests.support.servers import Server
+
+pytestmark = [pytest.mark.live, pytest.mark.heavy]
+
+
+class OnCouchDB(Live):
+    @pytest.fixture
+    def store_url(self, couchdb_server: Server) -> str:
+        return self.use(couchdb_server)
+
+
+class TestCouchDB(OnCouchDB, Conformance):
+    sequences = 30
+
+
+class TestManyThreadsOnCouchDB(OnCouchDB, ManyThreads):
+    pass

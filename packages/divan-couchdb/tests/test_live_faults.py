@@ -1,0 +1,206 @@
+"""What happens when a live CouchDB or the network before it breaks, and when what answers is no CouchDB."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import ExitStack, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import divan
+import pytest
+from divan import Store
+from divan.errors import (
+    BulkError,
+    ConnectionFailed,
+    DocumentExists,
+    OperationTimeout,
+    StoreError,
+)
+from divan.testing.network import closed_port
+from divan_couchdb import CouchDBBackend
+
+from tests.support.proxy import Proxy
+from tests.support.servers import Server
+
+pytestmark = pytest.mark.live
+
+
+# Failures of the network
+
+
+def test_a_server_that_is_not_there(database: str) -> None:
+    with closed_port() as port, pytest.raises(ConnectionFailed, match=str(port)):
+        divan.open("couchdb", database=database, host="127.0.0.1", port=port)
+
+
+def test_a_host_that_does_not_exist(database: str) -> None:
+    with pytest.raises(ConnectionFailed, match="nowhere"):
+        divan.open("couchdb", database=database, host="nowhere.invalid")
+
+
+def test_a_server_that_never_answers(database: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(OperationTimeout, match="timeout="):
+        divan.open("couchdb", database=database, host="127.0.0.1", port=listener.getsockname()[1], timeout=0.2)
+
+
+def test_a_server_that_takes_no_connection(database: str) -> None:
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        with suppress(TimeoutError):  # the queue is full then
+            while True:
+                waiting.enter_context(socket.create_connection(("127.0.0.1", port), timeout=0.2))
+        with pytest.raises(ConnectionFailed, match="connect_timeout="):
+            divan.open("couchdb", database=database, host="127.0.0.1", port=port, connect_timeout=0.2)
+
+
+def test_a_server_that_stops_answering(
+    couchdb_server: Server, store: Store, database: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _open_impatiently(couchdb_server.behind(proxy), database) as impatient:
+        proxy.hang()
+        with pytest.raises(OperationTimeout):
+            impatient.create({})
+        proxy.resume()
+        backend = impatient.backend
+        assert isinstance(backend, CouchDBBackend)
+        monkeypatch.setattr(backend._client._pool, "_timeout", 30.0)  # of the new connections: a server may be slow
+        assert impatient.count() == 0
+
+
+def _open_impatiently(server: Server, database: str) -> Store:
+    """A Store with the shortest timeout within which this machine can open it."""
+    for seconds in ("0.5", "2", "8"):
+        with suppress(OperationTimeout):
+            return divan.open(server.store_url(database, timeout=seconds))
+    return divan.open(server.store_url(database, timeout="30"))
+
+
+def test_an_answer_that_cant_be_read_is_no_missing_document(wired: Store, proxy: Proxy) -> None:
+    wired.create({}, id="ada")
+    proxy.corrupt_next_answer()
+    with pytest.raises(StoreError):
+        wired.get("ada", None)
+    assert wired.get("ada") == {}
+
+
+def test_connections_that_the_server_closed_are_replaced(wired: Store, proxy: Proxy) -> None:
+    wired.create({"n": 1}, id="ada")
+    proxy.drop_connections()
+    assert wired.update("ada", {"n": divan.Increment(1)})["n"] == 2
+
+
+def test_a_created_document_whose_answer_was_lost_is_created_once(wired: Store, proxy: Proxy) -> None:
+    proxy.cut_next_answer()
+    created = wired.create({"n": 1})
+    assert [(document.id, document.rev) for document in wired] == [(created.id, created.rev)]
+
+
+def test_a_taken_id_stays_taken_when_an_answer_is_lost(wired: Store, proxy: Proxy) -> None:
+    wired.create({"n": 1}, id="ada")
+    proxy.cut_next_answer()
+    with pytest.raises(DocumentExists):
+        wired.create({"n": 2}, id="ada")
+    assert wired.get("ada") == {"n": 1}
+
+
+def test_an_increment_whose_answer_was_lost_is_made_once(wired: Store, proxy: Proxy) -> None:
+    document = wired.create({"n": 1})
+    proxy.cut_next_answer()
+    assert wired.update(document, {"n": divan.Increment(1)})["n"] == 2
+    assert wired.get(document.id) == {"n": 2}
+
+
+def test_an_update_by_revision_whose_answer_was_lost_is_no_conflict(wired: Store, proxy: Proxy) -> None:
+    document = wired.create({"n": 1})
+    proxy.cut_next_answer()
+    updated = wired.update(document, {"n": 2}, rev=document.rev)
+    assert wired.get(document.id).rev == updated.rev
+
+
+def test_a_deletion_whose_answer_was_lost_is_a_deletion(wired: Store, proxy: Proxy) -> None:
+    document = wired.create({"n": 1})
+    proxy.cut_next_answer()
+    wired.delete(document, rev=document.rev)
+    assert document.id not in wired
+
+
+def test_a_batch_whose_answer_was_lost_is_written_once(wired: Store, proxy: Proxy) -> None:
+    proxy.cut_next_answer()
+    documents = wired.create_many([{"n": number} for number in range(20)])
+    assert {document.id: document.rev for document in wired} == {document.id: document.rev for document in documents}
+    changes = [(document.id, {"n": divan.Increment(1)}) for document in documents]
+    updated = wired.update_many(changes)
+    assert [document["n"] for document in updated] == list(range(1, 21))
+
+
+def test_a_batch_of_increments_whose_answer_was_lost_is_made_once(
+    wired: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = wired.create_many([{"n": number} for number in range(20)])
+    backend = wired.backend
+    assert isinstance(backend, CouchDBBackend)
+    send = backend._client.send
+
+    def cut(method: str, url: str, *arguments: Any, **named: Any) -> Any:
+        if url.endswith("_bulk_docs"):
+            monkeypatch.undo()
+            proxy.cut_next_answer()
+        return send(method, url, *arguments, **named)
+
+    monkeypatch.setattr(backend._client, "send", cut)
+    updated = wired.update_many([(document.id, {"n": divan.Increment(1)}) for document in documents])
+    assert [document["n"] for document in updated] == list(range(1, 21))
+    assert sorted(document["n"] for document in wired) == list(range(1, 21))
+
+
+def test_a_server_that_stays_away_fails_the_batch_once(wired: Store, proxy: Proxy) -> None:
+    proxy.stop()
+    with pytest.raises(BulkError) as caught:
+        wired.create_many([{}, {}])
+    assert all(isinstance(error, ConnectionFailed) for error in caught.value.errors.values())
+
+
+# What answers, and is not CouchDB
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        (200, "text/html", b"<html>Welcome</html>"),
+        (200, "application/json", b"[]"),
+        (200, "application/json", b'{"hello": "world"}'),
+        (200, "application/json", b"\xff\xfe"),
+        (404, "text/html", b"<html>Not here</html>"),
+        (404, "text/html", b"<html>" + b"Not here " * 2000),
+        (404, "application/json", b'{"error": "not_found", "reason": "' + b"x" * 9000 + b'"}'),
+        (404, "application/json", b"[]"),
+        (500, "application/json", b'{"error": "badmatch", "reason": null}'),
+        (503, "text/plain", b""),
+        (302, "text/plain", b""),
+    ],
+)
+def test_what_is_not_couchdb_is_an_error(status: int, kind: str, body: bytes) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    try:
+        with pytest.raises(StoreError):
+            divan.open("couchdb", database="guests", host="127.0.0.1", port=server.server_port, create=False)
+    finally:
+        server.shutdown()
+        server.server_close()

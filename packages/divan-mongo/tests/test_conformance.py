@@ -1,0 +1,25 @@
+"""The driver under the suite, on a live server."""
+
+from __future__ import annotations
+
+import pytest
+from divan.testing import Conformance
+
+from tests.support.conformance import Live, ManyThreads
+from tests.support.servers import Server
+
+pytestmark = [pytest.mark.live, pytest.mark.heavy]
+
+
+class OnMongo(Live):
+    @pytest.fixture
+    def store_url(self, mongo_server: Server) -> str:
+        return self.use(mongo_server)
+
+
+class TestMongo(OnMongo, Conformance):
+    sequences = 50
+
+
+class TestManyThreadsOnMongo(OnMongo, ManyThreads):
+    pass
