@@ -295,12 +295,3 @@ def test_it_passes_the_linters(written: dict[str, Path], command: str, tool: str
     if importlib.util.find_spec(program) is None:
         pytest.skip(f"{program} is not installed")
     called([sys.executable, "-m", program, *arguments], written[command])
-
-
-@each_kind
-def test_it_passes_the_repositorys_own_linter_settings(written: dict[str, Path], command: str) -> None:
-    if importlib.util.find_spec("ruff") is None:
-        pytest.skip("ruff is not installed")
-    settings = Path(__file__).parents[3] / "pyproject.toml"
-    for mode in (["check"], ["format", "--check"]):
-        called([sys.executable, "-m", "ruff", *mode, "--config", str(settings), "."], written[command])

@@ -7,7 +7,20 @@ import sys
 
 import pytest
 
-OPTIONAL = ["anyio", "click", "rich", "pytest", "hypothesis", "django", "couchdb", "pymongo", "redis", "sqlite3"]
+OPTIONAL = [
+    "anyio",
+    "click",
+    "couchdb",
+    "django",
+    "hypothesis",
+    "jinja2",
+    "opentelemetry",
+    "pymongo",
+    "pytest",
+    "redis",
+    "rich",
+    "sqlite3",
+]
 
 
 def modules_after(code: str) -> set[str]:
