@@ -17,7 +17,8 @@ SETTINGS = Path(__file__).parents[1] / "pyproject.toml"
 def test_it_passes_the_repositorys_own_linter_settings(tmp_path: Path, command: str) -> None:
     assert main([command, "a-name-of-thirty-characters-ok", "--into", str(tmp_path)]) == 0
 
+    (written,) = tmp_path.iterdir()
     for mode in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *mode, "--config", str(SETTINGS), "."]
-        done = subprocess.run(ruff, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(ruff, cwd=written, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
