@@ -41,8 +41,11 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 JUNIT = ROOT / "build" / "junit"
 # Each worker starts the servers that its tests ask for; a class or module, whose tests share them, stays on one. They
 # begin in the order of `tests/support/plugin.py`.
-PARALLEL = ["-n", "auto", "--maxprocesses=4", "--dist=loadscope", "--no-loadscope-reorder"]
-# Percent of the lines that the tests reach in their own processes, a little below what was measured: the run in CI fails
+WORKERS = ["-n", "auto", "--maxprocesses=4"]
+PARALLEL = [*WORKERS, "--dist=loadscope", "--no-loadscope-reorder"]
+# Fewer sequences of random calls than a class of the suite says.
+BRIEF = ["-p", "divan.testing.plugin", "--divan-sequences=10"]
+# Percent of the lines that the tests reach in their own processes, a little below what was measured: in CI the run fails
 # under it.
 FLOOR = 90
 
@@ -166,7 +169,9 @@ def selftest(session: nox.Session, package: str) -> None:
         packed.extractall(folder, filter="data")
     session.chdir(folder / archive.name.removesuffix(".tar.gz"))
     report = _report(f"selftest-{session.python}-{package}")
-    session.run("python", "-m", "pytest", *(session.posargs or [*PARALLEL, *report, "-m", "not slow"]))
+    # One class may hold most of a package's tests, so that the workers share classes: each has servers of its own.
+    chosen = [*WORKERS, "--dist=worksteal", *BRIEF, "-m", "not slow"]
+    session.run("python", "-m", "pytest", *(session.posargs or [*chosen, *report]))
 
 
 @nox.session
@@ -174,9 +179,7 @@ def quick(session: nox.Session) -> None:
     """Check style, and run the tests that need no live server and are not slow, against the sources as they are."""
     _install_editable(session, *_group("tests"), *_group("lint"))
     _lint(session)
-    # Fewer sequences of random calls than `tests` makes, in which they are as many as a class says.
-    fewer = ["-p", "divan.testing.plugin", "--divan-sequences=10"]
-    session.run("pytest", *(session.posargs or [*PARALLEL, *fewer, "-m", "not live and not slow"]))
+    session.run("pytest", *(session.posargs or [*PARALLEL, *BRIEF, "-m", "not live and not slow"]))
 
 
 @nox.session(requires=["wheels"])

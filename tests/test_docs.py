@@ -30,6 +30,8 @@ from divan.serializers import DEFAULT_SERIALIZERS
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = sorted(
     page

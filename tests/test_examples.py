@@ -21,6 +21,8 @@ from divan.directory import DIRECTORY, KNOWN_BACKENDS
 
 from tests.support.distributions import Environment, environment
 
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
 ROOT = Path(__file__).parent.parent
 LMDB, SHOP = ROOT / "examples" / "divan-lmdb", ROOT / "examples" / "divan-shop"
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
 PROGRAM = Path(__file__).parent / "programs" / "guests.py"
 
 

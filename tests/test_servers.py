@@ -14,6 +14,8 @@ from tests.support.proxy import Proxy
 from tests.support.resp import call
 from tests.support.servers import Server
 
+pytestmark = pytest.mark.live
+
 
 def test_a_kind_is_started_once_a_run(redis_server: Server) -> None:
     assert servers.redis() is redis_server

@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.distributions import DICT_BACKEND, Distribution, Environment, backend, environment
 
+pytestmark = pytest.mark.slow
+
 PROJECT = """
 [build-system]
 requires = ["hatchling"]

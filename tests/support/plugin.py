@@ -20,8 +20,15 @@ def pytest_report_header() -> list[str]:
     return ["servers:", *(f"  {line}" for line in servers.describe())]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest: if it came last, it would keep one worker busy while the others have ended."""
+    """Begin with what takes longest: if it came last, it would keep one worker busy while the others have ended.
+
+    The suite's checks that ask a live server hundreds of generated questions are marked here, as they are inherited.
+    """
+    for item in items:
+        if item.name.startswith("test_generated_") and item.get_closest_marker("live"):
+            item.add_marker("slow")
     items.sort(key=lambda item: item.get_closest_marker("heavy") is None)
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from tests.support.distributions import DICT_BACKEND, Distribution, backend
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("click", reason="the command line's extra is not installed")
 
 

@@ -232,6 +232,7 @@ def installed(written: dict[str, Path]) -> Iterator[Environment]:
     env.pip("uninstall", "--yes", *(folder.name for folder in written.values()))
 
 
+@pytest.mark.slow
 @each_kind
 def test_it_passes_its_own_tests_at_once(installed: Environment, written: dict[str, Path], command: str) -> None:
     # Fewer random sequences than an author runs; the rest of the suite is as it is.
@@ -244,6 +245,7 @@ def test_it_passes_its_own_tests_at_once(installed: Environment, written: dict[s
     assert int(found[1]) > (1000 if command == "new-backend" else 20)
 
 
+@pytest.mark.slow
 def test_a_new_backend_is_listed_and_opens_by_its_url(
     installed: Environment, written: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -255,12 +257,14 @@ def test_a_new_backend_is_listed_and_opens_by_its_url(
     assert '"name": "Ada"' in installed.divan("find", url)
 
 
+@pytest.mark.slow
 def test_new_field_types_are_listed_with_their_source(installed: Environment, written: dict[str, Path]) -> None:
     printed = installed.divan("serializers", "--backend", "sqlite", "--json")
 
     assert f'"field_type": "WeekField", "source": "plugin {written["new-serializers"].name}"' in printed
 
 
+@pytest.mark.slow
 @each_kind
 def test_the_example_in_its_readme_runs(
     installed: Environment, written: dict[str, Path], tmp_path: Path, command: str
@@ -271,6 +275,7 @@ def test_the_example_in_its_readme_runs(
     assert called([str(installed.python), "-c", example], tmp_path).strip()
 
 
+@pytest.mark.slow
 @each_kind
 def test_it_builds(installed: Environment, written: dict[str, Path], tmp_path: Path, command: str) -> None:
     arguments = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
@@ -288,6 +293,7 @@ TOOLS = {
 }
 
 
+@pytest.mark.slow
 @each_kind
 @pytest.mark.parametrize("tool", TOOLS)
 def test_it_passes_the_linters(written: dict[str, Path], command: str, tool: str) -> None:

@@ -16,6 +16,8 @@ from typing import IO, Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and pseudo-terminals are POSIX's")
 
 DIVAN = [sys.executable, "-m", "divan.cli"]

@@ -15,6 +15,8 @@ import pytest
 from divan.testing import Conformance, StoreChecks, generate, limits, run
 from divan.testing.comparing import ShownURL, as_json
 
+pytestmark = pytest.mark.slow
+
 BROKEN = Path(__file__).with_name("conformance_broken.py")
 
 # Each wrong backend, and the checks that must fail for it.

@@ -18,6 +18,8 @@ from divan.backends.sqlite import SQLiteBackend
 from divan.errors import DocumentExists, RevisionConflict
 from divan.query import parse
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[SQLiteBackend]:

@@ -21,5 +21,6 @@ class TestCouchDB(OnCouchDB, Conformance):
     sequences = 30
 
 
+@pytest.mark.slow
 class TestManyThreadsOnCouchDB(OnCouchDB, ManyThreads):
     pass

@@ -21,5 +21,6 @@ class TestMongo(OnMongo, Conformance):
     sequences = 50
 
 
+@pytest.mark.slow
 class TestManyThreadsOnMongo(OnMongo, ManyThreads):
     pass

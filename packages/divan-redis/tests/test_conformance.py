@@ -31,9 +31,11 @@ class TestRedisCluster(OnRedisCluster, Conformance):
     sequences = 30
 
 
+@pytest.mark.slow
 class TestManyThreadsOnRedis(OnRedis, ManyThreads):
     pass
 
 
+@pytest.mark.slow
 class TestManyThreadsOnRedisCluster(OnRedisCluster, ManyThreads):
     pass
