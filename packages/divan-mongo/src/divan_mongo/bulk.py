@@ -1,28 +1,28 @@
-"""Batches: one round trip for many documents, and what became of each."""
+"""Internal: batches: one round trip for many documents, and what became of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
 from typing import Any
 
 from bson import ObjectId
-from divan.backends.base import Change
-from divan.documents import Document
+from divan.backends.support import attempt, first_revision, rounds
+from divan.documents import Document, copied
 from divan.errors import DivanError, DocumentExists, DocumentNotFound
 from divan.ids import new_id
+from divan.updates import Change
 from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError
 
-from divan_mongo.documents import build_document, make_document, new_revision, object_id, update_command
+from divan_mongo.documents import build_document, make_document, object_id, update_command
 from divan_mongo.errors import NOT_INCREMENTABLE, translate, translate_code
 
 _Documents = Collection[dict[str, Any]]
 
 
 def create_many(
-    collection: _Documents, items: Sequence[tuple[str | None, dict[str, Any]]], where: str
+    collection: _Documents, items: Sequence[tuple[str | None, dict[str, Any]]], label: str
 ) -> list[Document | DivanError]:
     """Insert documents; see `BaseDivanBackend.create_many`."""
     results: list[Document | DivanError] = []
@@ -34,12 +34,12 @@ def create_many(
         if document_id in taken:
             results.append(DocumentExists(document_id))
             continue
-        revision = new_revision()
+        revision = first_revision()
         results.append(build_document(data, document_id, str(revision)))
         positions.append(position)
         raws.append({"_id": document_id, "_rev": revision, **data})
     if raws:
-        for index, error in _insert(collection, raws, where).items():
+        for index, error in _insert(collection, raws, label).items():
             results[positions[index]] = error
     return results
 
@@ -50,31 +50,31 @@ def _taken(collection: _Documents, ids: Iterable[str]) -> set[str]:
     return {str(raw["_id"]) for raw in collection.find({"_id": {"$in": others}}, {"_id": 1})} if others else set()
 
 
-def _insert(collection: _Documents, raws: list[dict[str, Any]], where: str) -> dict[int, DivanError]:
+def _insert(collection: _Documents, raws: list[dict[str, Any]], label: str) -> dict[int, DivanError]:
     """Insert documents, and return the error of each that failed."""
     try:
         collection.insert_many(raws, ordered=False)
     except BulkWriteError as error:
         return {
-            failed["index"]: translate_code(failed["code"], failed, where, raws[failed["index"]]["_id"])
+            failed["index"]: translate_code(failed["code"], failed, label, raws[failed["index"]]["_id"])
             for failed in _write_errors(error)
         }
     except DocumentTooLarge:
         # The client stopped at one of them, having sent some: each on its own, then.
-        attempts = [_insert_again(collection, raw, where) for raw in raws]
+        attempts = [_insert_again(collection, raw, label) for raw in raws]
         return {index: error for index, error in enumerate(attempts) if error is not None}
     return {}
 
 
-def _insert_again(collection: _Documents, raw: dict[str, Any], where: str) -> DivanError | None:
+def _insert_again(collection: _Documents, raw: dict[str, Any], label: str) -> DivanError | None:
     """Insert a document unless it is there already, as this very document."""
     try:
         collection.insert_one(raw)
     except DuplicateKeyError as error:
         same = {"_id": raw["_id"], "_rev": raw["_rev"]}
-        return None if collection.find_one(same, {"_id": 1}) else translate(error, where, raw["_id"])
+        return None if collection.find_one(same, {"_id": 1}) else translate(error, label, raw["_id"])
     except DocumentTooLarge as error:
-        return translate(error, where, raw["_id"])
+        return translate(error, label, raw["_id"])
     return None
 
 
@@ -85,7 +85,9 @@ def get_many(collection: _Documents, ids: Sequence[str]) -> list[Document | None
     given: set[str] = set()
     for document_id in ids:
         document = found.get(document_id)
-        results.append(deepcopy(document) if document_id in given else document)
+        if document is not None and document_id in given:
+            document = Document(copied(document), document.id, document.rev)
+        results.append(document)
         given.add(document_id)
     return results
 
@@ -107,7 +109,7 @@ def _keys(ids: Iterable[str]) -> list[str | ObjectId]:
 
 
 def update_many(
-    collection: _Documents, changes: Sequence[Change], update: Callable[..., Document], where: str
+    collection: _Documents, changes: Sequence[Change], update: Callable[..., Document], label: str
 ) -> list[Document | DivanError]:
     """Update documents; see `BaseDivanBackend.update_many`.
 
@@ -115,26 +117,18 @@ def update_many(
         collection: Where they are.
         changes: What to change.
         update: Updates a single document, for what a bulk command can't do.
-        where: How messages call the collection.
+        label: How messages call the collection.
     """
     results: dict[int, Document | DivanError] = {}
-    waiting = list(enumerate(changes))
-    while waiting:
-        # The second change of one document waits for the next round, so that the first answers with its own outcome.
-        batch: dict[str, tuple[int, Change]] = {}
-        later = []
-        for position, change in waiting:
-            if change.document_id in batch:
-                later.append((position, change))
-            else:
-                batch[change.document_id] = (position, change)
-        results.update(_update(collection, list(batch.values()), update, where))
-        waiting = later
+    # The second change of one document waits for the next round, so that the first answers with its own outcome.
+    for positions in rounds([change.document_id for change in changes]):
+        batch = [(position, changes[position]) for position in positions]
+        results.update(_update(collection, batch, update, label))
     return [results[position] for position in range(len(changes))]
 
 
 def _update(
-    collection: _Documents, batch: list[tuple[int, Change]], update: Callable[..., Document], where: str
+    collection: _Documents, batch: list[tuple[int, Change]], update: Callable[..., Document], label: str
 ) -> dict[int, Document | DivanError]:
     results: dict[int, Document | DivanError] = {}
     singles: list[tuple[int, Change]] = []
@@ -156,14 +150,11 @@ def _update(
             if failed["code"] in NOT_INCREMENTABLE:
                 singles.append((position, change))
             else:
-                results[position] = translate_code(failed["code"], failed, where, change.document_id)
+                results[position] = translate_code(failed["code"], failed, label, change.document_id)
     except DocumentTooLarge:
         singles += sent
     for position, change in singles:
-        try:
-            results[position] = update(change.document_id, change.data, change.remove, change.increment)
-        except DivanError as failure:
-            results[position] = failure
+        results[position] = attempt(update, change.document_id, change.data, change.remove, change.increment)
     rest = [(position, change.document_id) for position, change in sent if position not in results]
     found = _fetch(collection, [document_id for _, document_id in rest]) if rest else {}
     for position, document_id in rest:

@@ -1,21 +1,22 @@
-"""Between MongoDB's documents and the Store's: ids, revisions, and the command of an update."""
+"""Internal: between MongoDB's documents and the Store's: ids, revisions, and the command of an update."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from bson import ObjectId
 from bson.errors import InvalidId
+from divan.backends.support import first_revision
 from divan.documents import Document
+from divan.updates import add
 
-from divan_mongo.values import readable
+from divan_mongo.values import PLAIN_TYPES, readable
 
 # A float of this size or more can carry a sum beyond the finite ones; MongoDB would store infinity.
 _GREAT_FLOAT: Final = 2.0**969
 _BY_ID: Final = [("_id", 1)]
-_SIMPLE: Final = frozenset({str, int, float, bool, type(None)})
+_NEXT_REVISION: Final = {"_rev": 1}
 _new: Final = Document.__new__
 _fill: Final = dict.update
 
@@ -31,15 +32,23 @@ def object_id(document_id: str) -> ObjectId | None:
     return found if str(found) == document_id else None
 
 
-def by_id(document_id: str) -> tuple[dict[str, Any], list[tuple[str, int]] | None]:
+def by_id(document_id: str, rev: str | None = None) -> tuple[dict[str, Any], list[tuple[str, int]] | None]:
     """A filter for the document with this id, and a sort that decides between two.
 
     MongoDB puts strings before ObjectIds: of two documents whose ids have the same text, the string's is meant.
+
+    Args:
+        document_id: The id.
+        rev: The revision that the document must have; `None` for any.
+
+    Returns:
+        The filter, and the sort: `None` where there can't be two.
     """
     other = object_id(document_id)
-    if other is None:
-        return {"_id": document_id}, None
-    return {"_id": {"$in": [document_id, other]}}, _BY_ID
+    where: dict[str, Any] = {"_id": document_id if other is None else {"$in": [document_id, other]}}
+    if rev is not None:
+        where["_rev"] = _having_revision(rev)
+    return where, None if other is None else _BY_ID
 
 
 def make_document(raw: dict[str, Any]) -> Document:
@@ -47,7 +56,7 @@ def make_document(raw: dict[str, Any]) -> Document:
     key = raw.pop("_id", None)
     revision = raw.pop("_rev", None)
     for name, value in raw.items():
-        if value.__class__ not in _SIMPLE:
+        if value.__class__ not in PLAIN_TYPES:
             raw[name] = readable(value)
     return build_document(
         raw,
@@ -72,11 +81,6 @@ def build_document(fields: dict[str, Any], document_id: str, revision: str) -> D
     return document
 
 
-def new_revision() -> int:
-    """Where a document's revisions begin: at random, so that one made anew under its id repeats none of them."""
-    return random.getrandbits(52) + 1
-
-
 def _foreign_revision(value: Any) -> str:
     """The revision of a document that another program wrote."""
     if isinstance(value, float) and value.is_integer():
@@ -84,7 +88,7 @@ def _foreign_revision(value: Any) -> str:
     return "0" if value is None else str(value)
 
 
-def revision_filter(revision: str) -> Any:
+def _having_revision(revision: str) -> Any:
     """What ``_rev`` must be for a document to have this revision."""
     if revision == "0":
         return {"$in": [None, 0]}  # None is MongoDB's word for a field that is missing, too
@@ -101,7 +105,13 @@ def revision_filter(revision: str) -> Any:
 def update_command(
     data: Mapping[str, Any], remove: Sequence[str], increment: Mapping[str, int | float]
 ) -> dict[str, Any] | None:
-    """The update operators for a change; `None` if MongoDB would not add as Divan does."""
+    """The update operators for a change; `None` if MongoDB would not add as Divan does.
+
+    Args:
+        data: Fields to set.
+        remove: Fields to remove.
+        increment: Numbers to add, by field.
+    """
     command: dict[str, Any] = {}
     if data:
         command["$set"] = data
@@ -110,10 +120,28 @@ def update_command(
     if increment:
         if any(isinstance(by, float) and abs(by) >= _GREAT_FLOAT for by in increment.values()):
             return None
-        command["$inc"] = {**increment, "_rev": 1}
+        command["$inc"] = {**increment, **_NEXT_REVISION}
     else:
-        command["$inc"] = _NEXT
+        command["$inc"] = _NEXT_REVISION
     return command
 
 
-_NEXT: Final = {"_rev": 1}
+def update_command_with_sums(
+    raw: Mapping[str, Any], data: Mapping[str, Any], remove: Sequence[str], increment: Mapping[str, int | float]
+) -> dict[str, Any]:
+    """The update operators for a change whose sums are worked out here, from the document as it was read.
+
+    Args:
+        raw: The document that MongoDB sent.
+        data: Fields to set.
+        remove: Fields to remove.
+        increment: Numbers to add, by field.
+
+    Raises:
+        InvalidDocument: if a field to increment holds no number, or the sum can't be stored.
+    """
+    sums = {name: add(name, raw.get(name, 0), by) for name, by in increment.items()}
+    command: dict[str, Any] = {"$set": {**data, **sums, "_rev": first_revision()}}
+    if remove:
+        command["$unset"] = dict.fromkeys(remove, "")
+    return command

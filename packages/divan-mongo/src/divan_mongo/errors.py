@@ -1,8 +1,9 @@
-"""Every error of pymongo and bson as the Divan error that fits."""
+"""Internal: every error of pymongo and bson as the Divan error that fits."""
 
 from __future__ import annotations
 
 import re
+from types import TracebackType
 from typing import Any, Final
 
 from bson.errors import BSONError, InvalidBSON
@@ -39,6 +40,7 @@ NOT_INCREMENTABLE: Final = (2, 14)
 """The codes of a ``$inc`` on what is no number, or to a sum beyond 64 bits."""
 
 INDEX_CONFLICTS: Final = (85, 86)
+"""The codes of an index that is there under another name, or with other options."""
 
 _AUTHENTICATION: Final = {11, 13, 18, 8000}
 _TIMEOUTS: Final = {24, 50, 64, 89, 202, 262}
@@ -52,71 +54,95 @@ _APPENDED: Final = re.compile(
 )
 
 
-def translate(error: Exception, where: str, document_id: str = "") -> DivanError:
+class translating:
+    """Raises the Divan error for one of the client's: ``with translating(label): collection.find_one()``.
+
+    Args:
+        label: How messages call the collection: host, database and collection, without credentials.
+        document_id: The id that is written, if it is one.
+    """
+
+    __slots__ = ("_document_id", "_label")
+
+    def __init__(self, label: str, document_id: str = "") -> None:
+        self._label = label
+        self._document_id = document_id
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, CLIENT_ERRORS):
+            raise translate(error, self._label, self._document_id) from error
+
+
+def translate(error: Exception, label: str, document_id: str = "") -> DivanError:
     """The Divan error for one of the client's.
 
     Args:
         error: One of `CLIENT_ERRORS`.
-        where: How messages call the collection: host, database and collection, without credentials.
+        label: How messages call the collection: host, database and collection, without credentials.
         document_id: The id that was written, if it was one.
     """
     if isinstance(error, BSONError):
         if isinstance(error, DocumentTooLarge):
             return InvalidDocument(_TOO_LARGE)
         if isinstance(error, InvalidBSON):
-            return StoreError(f"{where} sent a document that can't be read: {error}")
+            return StoreError(f"{label} sent a document that can't be read: {error}")
         return InvalidDocument(f"the document can't be written as BSON: {error}")
     if isinstance(error, OverflowError):
         return InvalidDocument("an integer does not fit into 64 bits")
     if isinstance(error, InvalidOperation) or type(error).__name__ == "_PoolClosedError":
-        return StoreClosed(f"the connection to {where} is closed")
+        return StoreClosed(f"the connection to {label} is closed")
     if isinstance(error, ConfigurationError | InvalidURI | InvalidName):
-        return InvalidURL(f"{where}: {error}")
+        return InvalidURL(f"{label}: {error}")
     if isinstance(error, ServerSelectionTimeoutError):
-        return _no_server(error, where)
+        return _no_server(error, label)
     if isinstance(error, PyMongoError) and error.timeout:
-        return OperationTimeout(f"{where} did not answer in time; a write may or may not have happened")
+        return OperationTimeout(f"{label} did not answer in time; a write may or may not have happened")
     if isinstance(error, OperationFailure):
-        return translate_code(error.code, error.details or {}, where, document_id)
+        return translate_code(error.code, error.details or {}, label, document_id)
     if isinstance(error, ConnectionFailure):
-        return ConnectionFailed(f"the connection to {where} failed: {_reason(error)}")
-    return StoreError(f"{where}: {_reason(error)}")
+        return ConnectionFailed(f"the connection to {label} failed: {_reason(error)}")
+    return StoreError(f"{label}: {_reason(error)}")
 
 
-def translate_code(code: int | None, details: Any, where: str, document_id: str = "") -> DivanError:
+def translate_code(code: int | None, details: Any, label: str, document_id: str = "") -> DivanError:
     """The Divan error for an error that the server answered.
 
     Args:
         code: MongoDB's error code.
         details: The server's answer, or one entry of a bulk answer's ``writeErrors``.
-        where: As in `translate`.
-        document_id: As in `translate`.
+        label: How messages call the collection.
+        document_id: The id that was written, if it was one.
     """
     message = str(details.get("errmsg", "no reason given"))
     if code == DUPLICATE_KEY or code == 11001:
         if is_taken_id(details):
             return DocumentExists(document_id)
         keys = list(details["keyPattern"])
-        return InvalidDocument(f"a unique index on {', '.join(keys)} in {where} holds these values already")
+        return InvalidDocument(f"a unique index on {', '.join(keys)} in {label} holds these values already")
     if code in _AUTHENTICATION:
         return AuthenticationFailed(
-            f"{where} refused: {message}; check user and password, the account's roles, and the option authSource"
+            f"{label} refused: {message}; check user and password, the account's roles, and the option authSource"
         )
     if code in _TIMEOUTS:
-        return OperationTimeout(f"{where} did not answer in time: {message}")
+        return OperationTimeout(f"{label} did not answer in time: {message}")
     if code in _UNREACHABLE:
-        return ConnectionFailed(f"{where} is not ready: {message}")
+        return ConnectionFailed(f"{label} is not ready: {message}")
     if code in _READ_ONLY:
-        return StoreReadOnly(f"{where} is no primary and takes no writes: {message}")
+        return StoreReadOnly(f"{label} is no primary and takes no writes: {message}")
     if code in _FULL:
-        return StoreFull(f"{where} has no room left: {message}")
+        return StoreFull(f"{label} has no room left: {message}")
     if code in (10334, 17419, 17420):
         return InvalidDocument(_TOO_LARGE)
     if code in _UNFIT_DOCUMENT:
-        return InvalidDocument(f"{where} refused the document: {message}")
+        return InvalidDocument(f"{label} refused the document: {message}")
     if code == 73:
-        return InvalidURL(f"{where} is no name for a collection: {message}")
-    return StoreError(f"{where} refused the operation: {message} (code {code})")
+        return InvalidURL(f"{label} is no name for a collection: {message}")
+    return StoreError(f"{label} refused the operation: {message} (code {code})")
 
 
 def is_taken_id(details: Any) -> bool:
@@ -124,13 +150,13 @@ def is_taken_id(details: Any) -> bool:
     return list((details or {}).get("keyPattern", ["_id"])) == ["_id"]
 
 
-def _no_server(error: ServerSelectionTimeoutError, where: str) -> DivanError:
+def _no_server(error: ServerSelectionTimeoutError, label: str) -> DivanError:
     """Tell a server that is not there from one that is there and does not answer."""
     reason = _reason(error)
     silent = "timed out" in reason or "No servers found yet" in reason
     if silent and "refused" not in reason:
-        return OperationTimeout(f"{where} did not answer in time: {reason}")
-    return ConnectionFailed(f"{where} can't be reached: {reason}; is MongoDB running there?")
+        return OperationTimeout(f"{label} did not answer in time: {reason}")
+    return ConnectionFailed(f"{label} can't be reached: {reason}; is MongoDB running there?")
 
 
 def _reason(error: Exception) -> str:

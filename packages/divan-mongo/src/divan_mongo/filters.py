@@ -1,4 +1,4 @@
-"""Filters in MongoDB's language: what it answers as the reference matcher does, and what merely narrows the search.
+"""Internal: filters in MongoDB's language: what it answers like the reference matcher, and what narrows a search.
 
 MongoDB looks into arrays where Divan does not, takes a missing field for null, and counts Decimal128 among the numbers;
 the guards in the filters built here undo that. They would also keep a simple query planner from an index, so a plain
@@ -13,15 +13,13 @@ from typing import Any, Final, NamedTuple
 
 from bson import Decimal128, Regex
 from divan.errors import InvalidQuery
-from divan.query import And, Comparison, Node, Not, Or
+from divan.query import And, Comparison, Node, Not, Or, comparisons
 
 from divan_mongo.values import NATIVE_TYPES
 
 Filter = dict[str, Any]
 
-NOTHING: Final[Filter] = {"$nor": [{}]}
-"""Matches no document."""
-
+_NOTHING: Final[Filter] = {"$nor": [{}]}
 _NOT_ARRAY: Final[Filter] = {"$not": {"$type": "array"}}
 _NOT_ARRAY_NOR_DECIMAL: Final[Filter] = {"$not": {"$type": ["array", "decimal"]}}
 _RANGES: Final = ("$gt", "$gte", "$lt", "$lte")
@@ -55,7 +53,7 @@ class Plan(NamedTuple):
     pinned: frozenset[str]
 
 
-def plan(tree: And) -> Plan:
+def make_plan(tree: And) -> Plan:
     """Work out how to answer a filter.
 
     Raises:
@@ -73,7 +71,7 @@ def plan(tree: And) -> Plan:
             pushed.append(item)
         else:
             left.append(item)
-            if any(_is_native(value) for value in _operands(item)):
+            if any(_is_native(leaf) for comparison in comparisons(item) for leaf in _leaves(comparison.value)):
                 raise InvalidQuery(
                     "a comparison with a value of BSON's own type can't share an $or or $not with one to an object, "
                     "or to a list: split the filter, or open the store without types=native"
@@ -88,9 +86,9 @@ def plan(tree: And) -> Plan:
             search.append(_wider(item, 0))
             residual.append(item)
     return Plan(
-        _all_of(search),
+        all_of(search),
         And(tuple(residual)),
-        _all_of(exact) if len(exact) == len(tree.items) else None,
+        all_of(exact) if len(exact) == len(tree.items) else None,
         And(tuple(pushed)),
         And(tuple(left)),
         frozenset(item.field for item in tree.items if isinstance(item, Comparison) and _pins(item)),
@@ -117,18 +115,24 @@ def segments(field: str) -> list[tuple[Filter, bool]]:
     ]
 
 
-def both(one: Filter, other: Filter) -> Filter:
-    """A filter for the documents that match two."""
-    return _all_of([one, other])
+def all_of(filters: list[Filter]) -> Filter:
+    """The conjunction, as one flat filter where no key stands in the way.
 
-
-def operand_fields(node: Node) -> Iterator[str]:
-    """The dotted paths that a filter looks at."""
-    if isinstance(node, Comparison):
-        yield node.field
-    else:
-        for item in (node.item,) if isinstance(node, Not) else node.items:
-            yield from operand_fields(item)
+    Args:
+        filters: Filters of MongoDB's; with none of them, everything matches.
+    """
+    merged: Filter = {}
+    for one in filters:
+        for key, condition in one.items():
+            there = merged.get(key)
+            if there is None or there is condition:
+                merged[key] = condition
+            # Compared by identity, which the guards share: 1 and true would be equal.
+            elif key.startswith("$") or any(op in there and there[op] is not condition[op] for op in condition):
+                return {"$and": [part for part in filters if part]}
+            else:
+                merged[key] = {**there, **condition}
+    return merged
 
 
 # Exact filters
@@ -147,7 +151,7 @@ def _exact(node: Node, depth: int) -> Filter | None:
     if any(part is None for part in parts):
         return None
     filters = [part for part in parts if part is not None]
-    return {"$or": filters} if isinstance(node, Or) else _all_of(filters)
+    return {"$or": filters} if isinstance(node, Or) else all_of(filters)
 
 
 def _exact_comparison(path: tuple[str, ...], op: str, value: Any) -> Filter | None:
@@ -158,7 +162,7 @@ def _exact_comparison(path: tuple[str, ...], op: str, value: Any) -> Filter | No
         there = _guarded(path, {"$exists": True})
         return there if value else _not(there)
     if op == "$size":
-        return _guarded(path, {"$size": value}) if value < 2**31 else NOTHING
+        return _guarded(path, {"$size": value}) if value < 2**31 else _NOTHING
     if op == "$eq":
         return _exact_eq(path, value)
     if op == "$in":
@@ -166,13 +170,13 @@ def _exact_comparison(path: tuple[str, ...], op: str, value: Any) -> Filter | No
     if op == "$all":
         if not all(map(_is_scalar, value)):
             return None
-        return _all_of([_guarded(path, {"$type": "array"}), *(_holds(path, item) for item in value)])
+        return all_of([_guarded(path, {"$type": "array"}), *(_holds(path, item) for item in value)])
     if op == "$contains":
         return _exact_contains(path, value)
     if not _is_scalar(value) or isinstance(value, Regex):
         return None
     if value is None:
-        return _exact_eq(path, None) if op in ("$gte", "$lte") else NOTHING
+        return _exact_eq(path, None) if op in ("$gte", "$lte") else _NOTHING
     return _guarded(path, {op: value, **_guard(value)})
 
 
@@ -252,7 +256,7 @@ def _wider(node: Node, depth: int) -> Filter:
     if isinstance(node, Not) or depth > _MAX_DEPTH:
         return {}
     if isinstance(node, And):
-        return _all_of([_wider(item, depth + 1) for item in node.items])
+        return all_of([_wider(item, depth + 1) for item in node.items])
     if isinstance(node, Or):
         parts = [_wider(item, depth + 1) for item in node.items]
         return {"$or": parts} if all(parts) else {}
@@ -268,26 +272,10 @@ def _wider(node: Node, depth: int) -> Filter:
 def _wider_object(path: tuple[str, ...], value: dict[str, Any], depth: int) -> Filter:
     """Objects with these fields; MongoDB itself compares objects in key order."""
     parts = [_wider(Comparison((*path, name), "$eq", item), depth + 1) for name, item in value.items()]
-    return _all_of([{".".join(path): {"$type": "object"}}, *parts])
+    return all_of([{".".join(path): {"$type": "object"}}, *parts])
 
 
 # Parts
-
-
-def _all_of(filters: list[Filter]) -> Filter:
-    """The conjunction, as one flat filter where no key stands in the way."""
-    merged: Filter = {}
-    for one in filters:
-        for key, condition in one.items():
-            there = merged.get(key)
-            if there is None or there is condition:
-                merged[key] = condition
-            # Compared by identity, which the guards share: 1 and true would be equal.
-            elif key.startswith("$") or any(op in there and there[op] is not condition[op] for op in condition):
-                return {"$and": [part for part in filters if part]}
-            else:
-                merged[key] = {**there, **condition}
-    return merged
 
 
 def _not(inner: Filter) -> Filter:
@@ -320,16 +308,8 @@ def _kind(value: Any) -> Any:
     return "number" if _is_number(value) else type(value)
 
 
-def _operands(node: Node) -> Iterator[Any]:
-    """Every value that a filter compares with, those inside lists and objects too."""
-    if isinstance(node, Comparison):
-        yield from _leaves(node.value)
-    else:
-        for item in (node.item,) if isinstance(node, Not) else node.items:
-            yield from _operands(item)
-
-
 def _leaves(value: Any) -> Iterator[Any]:
+    """What an operand holds that is no list and no object, however deep."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _leaves(item)

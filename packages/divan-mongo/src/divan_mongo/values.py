@@ -1,4 +1,4 @@
-"""BSON's own types: read without loss, written back as they were, and used for field types by ``?types=native``."""
+"""Internal: BSON's own types, read without loss, written back as they were, and used by ``?types=native``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bson.binary import Binary
 from bson.code import Code
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
-from divan.backends.base import Serializer
+from divan.backends.base import BaseDivanBackend, Serializer
 from divan.serializers import (
     DEFAULT_SERIALIZERS,
     deserialize_date,
@@ -70,7 +70,10 @@ CODEC_OPTIONS: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
 )
 """How documents are decoded, before `readable` is applied."""
 
-_IS_SIMPLE: Final = frozenset({str, int, float, bool, type(None)}).issuperset
+PLAIN_TYPES: Final = frozenset({str, int, float, bool, type(None)})
+"""The types of decoded values that are read as they are, beside lists and objects that hold nothing else."""
+
+_are_plain: Final = PLAIN_TYPES.issuperset
 
 
 def readable(value: Any) -> Any:
@@ -84,11 +87,11 @@ def readable(value: Any) -> Any:
     """
     kind = value.__class__
     if kind is dict:
-        if not _IS_SIMPLE(map(type, value.values())):
+        if not _are_plain(map(type, value.values())):
             for name, item in value.items():
                 value[name] = readable(item)
     elif kind is list:
-        if not _IS_SIMPLE(map(type, value)):
+        if not _are_plain(map(type, value)):
             value[:] = map(readable, value)
     elif kind is Int64:
         return int(value)
@@ -161,3 +164,14 @@ NATIVE_SERIALIZERS: Final[Mapping[str, Serializer]] = MappingProxyType(
     }
 )
 """The serializers of ``?types=native``; times of day and durations, which BSON lacks, keep the portable form."""
+
+
+class SerializersByOption:
+    """The attribute `default_serializers` of a backend: an open one's are those that its option ``types`` names.
+
+    A class, which has been opened with no option, has those of the option's default.
+    """
+
+    def __get__(self, backend: BaseDivanBackend | None, _owner: type[BaseDivanBackend]) -> Mapping[str, Serializer]:
+        is_native = backend is not None and backend.options["types"] == "native"
+        return NATIVE_SERIALIZERS if is_native else PORTABLE_SERIALIZERS
