@@ -74,7 +74,7 @@ class translating:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if isinstance(error, CLIENT_ERRORS):
+        if error is not None and isinstance(error, CLIENT_ERRORS):
             raise translate(error, self._label, self._document_id) from error
 
 
