@@ -7,6 +7,8 @@ import random
 import divan
 import pytest
 
+pytestmark = pytest.mark.live
+
 
 def test_a_program_that_seeds_random_gets_no_revision_again(store: divan.Store) -> None:
     random.seed(1)
