@@ -18,7 +18,7 @@ from divan.errors import (
     OperationTimeout,
     StoreError,
 )
-from divan.testing.network import closed_port
+from divan.testing.checks.network import closed_port
 from divan_couchdb import CouchDBBackend
 
 from tests.support.proxy import Proxy

@@ -11,7 +11,7 @@ from contextlib import suppress
 import divan
 import pymongo
 import pytest
-from divan.testing.network import closed_port
+from divan.testing.checks.network import closed_port
 
 from tests.support.proxy import Proxy
 from tests.support.servers import Server

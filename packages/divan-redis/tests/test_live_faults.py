@@ -10,7 +10,7 @@ from typing import Any
 import divan
 import pytest
 from divan import Increment, Store
-from divan.testing.network import closed_port
+from divan.testing.checks.network import closed_port
 from divan_redis import RedisBackend
 
 from tests.support import servers

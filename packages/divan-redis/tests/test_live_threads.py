@@ -71,18 +71,21 @@ def test_a_document_made_anew_has_no_revision_of_the_old_one(store: Store) -> No
 def test_a_document_that_goes_between_scan_and_read_is_skipped(
     redis_server: Server, store: Store, database: str
 ) -> None:
-    class Racing(RedisBackend):
-        def _pages(self) -> Iterator[list[bytes]]:
-            for page in super()._pages():
+    store.create_many([("goes", {}), ("changes", {}), ("stays", {"a": 1})])
+    with divan.open(redis_server.store_url(database)) as racing:
+        backend: Any = racing.backend
+        scan = backend._client.scan
+
+        def scan_then_change(pattern: bytes) -> Iterator[list[bytes]]:
+            for page in scan(pattern):
                 for key in page:
                     if key.endswith(b":goes"):
-                        self.db.delete(key)
+                        backend.db.delete(key)
                     if key.endswith(b":changes"):
-                        self.db.set(key, "no hash any more")
+                        backend.db.set(key, "no hash any more")
                 yield page
 
-    store.create_many([("goes", {}), ("changes", {}), ("stays", {"a": 1})])
-    with divan.open(Racing, database=database, host=redis_server.host, port=redis_server.port) as racing:
+        backend._client.scan = scan_then_change
         assert racing.get_many(["goes", "stays"]) == [{}, {"a": 1}]
         assert list(racing.find({}, fields=["a"])) == [{"a": 1}]
         store.create({}, id="goes")

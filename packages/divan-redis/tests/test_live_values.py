@@ -12,7 +12,7 @@ import divan
 import pytest
 import redis
 from divan import Increment, Store
-from divan.backends.base import add
+from divan.updates import add
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 

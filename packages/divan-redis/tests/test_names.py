@@ -6,7 +6,7 @@ import divan
 import pytest
 import redis
 from divan_redis import RedisBackend
-from divan_redis.failures import translate
+from divan_redis.errors import translate
 
 
 @pytest.mark.parametrize(

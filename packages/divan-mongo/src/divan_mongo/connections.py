@@ -107,8 +107,8 @@ def _auth_sources(address: Address, options: Options) -> list[str | None]:
 
     A MongoDB URL means the database that it names; most users are in ``admin``, though.
     """
-    given = {name.lower(): value for name, value in options.items()}
-    mechanism = str(given.get("authmechanism", "SCRAM"))
+    given = {name.lower(): name for name in options}
+    mechanism = str(options.get(given.get("authmechanism", ""), "SCRAM"))
     if (
         options.get("user") is None
         or address.scheme == SRV_SCHEME

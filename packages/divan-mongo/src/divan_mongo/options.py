@@ -49,12 +49,12 @@ def read_options(path: str, given: Mapping[str, Any]) -> Options:
         InvalidURL: naming what is wrong, and for an unknown option the known ones.
     """
     own, client = Options(), Options()
-    for name, value in given.items():
+    for name in given:
         if name in OPTIONS or name in CREDENTIALS:
-            own[name] = value
+            own[name] = given[name]
         else:
-            _check_client_option(name, value, given)
-            client[name] = value
+            _check_client_option(name, given[name], given)
+            client[name] = given[name]
     options = read_declared("mongo", own, OPTIONS)
     options.update(client)
     database, in_path = split_path(path)
@@ -86,7 +86,7 @@ def client_arguments(options: Options) -> Options:
         options: From `read_options`.
     """
     arguments = Options(
-        {name: value for name, value in options.items() if name not in OPTIONS and name not in CREDENTIALS}
+        {name: options[name] for name in options if name not in OPTIONS and name not in CREDENTIALS}
     )
     given = {name.lower() for name in arguments}
     # Not timeoutMS: that would bound a whole scan, and costs every operation some CPU. It can be given, though.
