@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from divan.backends.base import BaseDivanBackend, Change, Serializer, apply_changes
+from divan.backends.support import DocumentAccessors
 from divan.documents import Document
 from divan.errors import DocumentExists, DocumentNotFound, InvalidDocument
 from divan.ids import new_id
-from divan.query import Explanation, Query, SortKey, finish, project
+from divan.query import Explanation, Query, SortKey, project
 from divan.serializers import DEFAULT_SERIALIZERS
 from divan.validation import check_id
 
 from divan_couchdb.bulk import Bulk
-from divan_couchdb.client import Client, Conflict, encode
-from divan_couchdb.mango import is_indexable, selector
-from divan_couchdb.opening import KNOWN_OPTIONS, describe, make_client, prepare
-from divan_couchdb.reading import Raw, Reader
-from divan_couchdb.writing import Writer
-
-_REVISION: Final = re.compile(r"[0-9]+-[0-9A-Za-z]+")
-_CONTAINERS: Final = frozenset({dict, list})
+from divan_couchdb.connections import Client, Raw
+from divan_couchdb.documents import Documents, is_revision, known_as, replaced, to_document, to_written_document
+from divan_couchdb.errors import Conflict
+from divan_couchdb.options import OPTIONS, read_settings
+from divan_couchdb.queries import Queries, index_name
 
 
-class CouchDBBackend(BaseDivanBackend):
+class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
     """Documents in a CouchDB database, plain as any other program of CouchDB's reads and writes them.
 
     CouchDB writes a whole document if it still has the revision that the writer has seen. So an update reads, merges
@@ -39,43 +34,34 @@ class CouchDBBackend(BaseDivanBackend):
     default_port = 5984
     default_serializers: ClassVar[Mapping[str, Serializer]] = DEFAULT_SERIALIZERS
     exclude_keys = ("_id", "_rev")
-    known_options = KNOWN_OPTIONS
+    known_options = OPTIONS
     batch_size = 1000
 
     _client: Client
 
     def connect(self, database: str, host: str, port: int) -> Any:
         """Open the database, made if it is missing and ``create`` allows it; the handle is a `couchdb.Database`."""
-        client = make_client(database, host, port, {**self.options, "scheme": self.scheme})
+        client = Client(read_settings(database, host, port, self.scheme, self.options))
         try:
-            facts = prepare(client, self.options)
+            if self.options["create"]:
+                facts = client.describe_or_make(partitioned=self.options["partitioned"])
+            else:
+                facts = client.describe()
         except BaseException:
             client.close()
             raise
         self._client = client
-        self._partitioned = facts.partitioned
-        timeout = float(self.options.get("timeout", 30.0))
-        self._reader = Reader(client, facts.last_id)
-        self._bulk = Bulk(client, self._reader, timeout)
-        self._writer = Writer(client, timeout)
+        timeout = self.options["timeout"]
+        self._documents = Documents(client, timeout)
+        self._queries = Queries(client, facts)
+        self._bulk = Bulk(client, self._queries, timeout)
         return client.database
 
     def close(self) -> None:
         self._client.close()
 
     def ping(self) -> None:
-        describe(self._client)
-
-    # What a document is
-
-    def get_id_for_document(self, document: Any) -> str:
-        return document.id if isinstance(document, Document) else str(document["_id"])
-
-    def get_revision_for_document(self, document: Any) -> str | None:
-        return document.rev if isinstance(document, Document) else document["_rev"]
-
-    def get_document_attr(self, document: Any, field: str) -> Any:
-        return document[field]
+        self._client.describe()
 
     # One document
 
@@ -83,13 +69,13 @@ class CouchDBBackend(BaseDivanBackend):
         if document_id is None:
             document_id = new_id()
         try:
-            rev = self._writer.put(document_id, data)
+            rev = self._documents.put(document_id, data)
         except Conflict as error:
             raise DocumentExists(document_id) from error
-        return _written(data, {**data, "_id": document_id, "_rev": rev})
+        return to_written_document(data, {**data, "_id": document_id, "_rev": rev})
 
     def get_document_for_id(self, document_id: str) -> Document:
-        return _document(self._writer.get(document_id))
+        return to_document(self._documents.get(document_id))
 
     def update(
         self,
@@ -100,7 +86,9 @@ class CouchDBBackend(BaseDivanBackend):
         rev: str | None = None,
         document: Any = None,
     ) -> Document:
-        def attempt(stored: Raw | None) -> Document:
+        repeatable = rev is None and not increment
+
+        def write(stored: Raw | None) -> Document:
             merged = None
             if stored is not None:
                 try:
@@ -108,44 +96,44 @@ class CouchDBBackend(BaseDivanBackend):
                 except InvalidDocument:
                     pass  # what is stored by now may do
             if merged is None:
-                merged = apply_changes(self._writer.get_checked(document_id, rev), data, remove, increment)
-            return _document({**merged, "_id": document_id, "_rev": self._writer.put(document_id, merged)})
+                merged = apply_changes(self._documents.get(document_id, rev), data, remove, increment)
+            written = self._documents.put(document_id, merged, repeatable=repeatable)
+            return to_document({**merged, "_id": document_id, "_rev": written})
 
-        known = _known(document, document_id, rev)
-        return self._writer.retry(document_id, rev, attempt, known, repeatable=not increment)
+        return self._documents.retry(document_id, rev, write, known_as(document, document_id, rev))
 
     def replace(
         self, document_id: str, data: dict[str, Any], rev: str | None = None, document: Any = None, upsert: bool = False
     ) -> Document:
-        def attempt(stored: Raw | None) -> Document:
+        def write(stored: Raw | None) -> Document:
             if stored is None:
                 try:
-                    stored = self._writer.get_checked(document_id, rev)
+                    stored = self._documents.get(document_id, rev)
                 except DocumentNotFound:
                     if not upsert or rev is not None:
                         raise
                     stored = {}
-            kept: Raw = {name: stored[name] for name in ("_rev", "_attachments") if name in stored}
-            body = {**data, **kept}
-            return _document({**body, "_id": document_id, "_rev": self._writer.put(document_id, body)})
+            body = replaced(stored, data)
+            written = self._documents.put(document_id, body, repeatable=rev is None)
+            return to_document({**body, "_id": document_id, "_rev": written})
 
-        return self._writer.retry(document_id, rev, attempt, _known(document, document_id, rev))
+        return self._documents.retry(document_id, rev, write, known_as(document, document_id, rev))
 
     def delete(self, document_id: str, rev: str | None = None, document: Any = None) -> None:
-        if rev is not None and not _REVISION.fullmatch(rev):
-            self._writer.get_checked(document_id, rev)  # which it can't be: PouchDB would take none for any
+        if rev is not None and not is_revision(rev):
+            self._documents.get(document_id, rev)  # which it can't be: PouchDB would take none for any
 
-        def attempt(stored: Raw | None) -> None:
-            current = (stored or self._writer.get_checked(document_id, rev))["_rev"]
-            self._writer.delete(document_id, current)
+        def write(stored: Raw | None) -> None:
+            current = (stored or self._documents.get(document_id, rev))["_rev"]
+            self._documents.delete(document_id, current)
 
-        known = {"_rev": rev} if rev is not None else _known(document, document_id, None)
-        self._writer.retry(document_id, rev, attempt, known)
+        known = {"_rev": rev} if rev is not None else known_as(document, document_id, None)
+        self._documents.retry(document_id, rev, write, known)
 
     # Many documents
 
     def iter_documents(self) -> Iterator[Document]:
-        return map(_document, self._reader.all())
+        return map(to_document, self._queries.all())
 
     def find(
         self,
@@ -155,23 +143,14 @@ class CouchDBBackend(BaseDivanBackend):
         skip: int = 0,
         fields: Sequence[str] | None = None,
     ) -> Iterator[Document]:
-        wanted = selector(where.tree)
-        stop = None if limit is None or sort else skip + limit
-        if wanted:
-            found = self._reader.matching(wanted, _names(where, sort, fields), stop)
-        else:
-            found = self._reader.all(bodies=bool(where or sort or fields is None or fields), limit=stop)
-        if where:
-            found = filter(where.matches, found)
-        if sort or limit is not None or skip:
-            found = finish(found, get_id=_raw_id, sort=sort, limit=limit, skip=skip)
+        found = self._queries.find(where, sort, limit, skip, fields)
         if fields is None:
-            return map(_document, found)
+            return map(to_document, found)
         return (Document(project(raw, fields), raw["_id"], raw["_rev"]) for raw in found)
 
     def count(self, where: Query) -> int:
         if not where:
-            return self._reader.count()
+            return self._queries.count()
         return sum(1 for _ in self.find(where, fields=()))
 
     def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Any]:
@@ -188,16 +167,16 @@ class CouchDBBackend(BaseDivanBackend):
         for body, (index, data), outcome in zip(bodies, sent.values(), outcomes, strict=True):
             if isinstance(outcome, str):
                 body["_rev"] = outcome
-                results[index] = _written(data, body)
+                results[index] = to_written_document(data, body)
             else:
                 results[index] = DocumentExists(body["_id"]) if isinstance(outcome, Conflict) else outcome
         return results
 
-    def get_many(self, document_ids: Sequence[str]) -> list[Any]:
+    def get_many(self, document_ids: Sequence[str]) -> list[Document | None]:
         if not document_ids:
             return []
-        found = self._reader.many(document_ids)
-        return [_document(found[id]) if id in found else None for id in document_ids]
+        found = self._queries.many(document_ids)
+        return [to_document(found[id]) if id in found else None for id in document_ids]
 
     def update_many(self, changes: Sequence[Change]) -> list[Any]:
         def change(index: int, stored: Raw) -> Raw:
@@ -205,7 +184,7 @@ class CouchDBBackend(BaseDivanBackend):
             return apply_changes(stored, one.data, one.remove, one.increment)
 
         ids = [check_id(one.document_id) for one in changes]
-        return self._bulk.rewrite(ids, change, _document, repeatable=lambda index: not changes[index].increment)
+        return self._bulk.rewrite(ids, change, to_document, repeatable=lambda index: not changes[index].increment)
 
     def delete_many(self, document_ids: Sequence[str]) -> list[Any]:
         def change(index: int, stored: Raw) -> Raw:
@@ -217,88 +196,12 @@ class CouchDBBackend(BaseDivanBackend):
 
     def ensure_index(self, *fields: str) -> str | None:
         """Make a Mango index; `None` for a path that Mango does not read as the query language does."""
-        if not all(map(is_indexable, fields)):
+        name = index_name(fields)
+        if name is None:
             return None
-        name = "divan-" + "-".join(fields)
-        if len(name) > 100 or any("-" in field for field in fields):  # too long, or another list's name as well
-            name = f"divan-{hashlib.sha256(encode(fields).encode()).hexdigest()[:32]}"
-        body: dict[str, Any] = {"index": {"fields": list(fields)}, "ddoc": name, "name": name, "type": "json"}
-        if self._partitioned:
-            body["partitioned"] = False  # a query asks all partitions
-        url = self._client.endpoint("_index")
-
-        def attempt(_: object) -> str:
-            self._client.read("POST", url, body)
-            return name
-
         # Two that make the same index at once meet in its design document.
-        made = self._writer.retry(f"_design/{name}", None, attempt)
-        self._reader.forget_indexes()
-        return made
+        self._documents.retry(f"_design/{name}", None, lambda _: self._queries.make_index(name, fields))
+        return name
 
     def explain(self, where: Query, sort: Sequence[SortKey] = ()) -> Explanation:
-        wanted = selector(where.tree)
-        index = self._reader.index_for(wanted) if wanted else None
-        detail = ""
-        if wanted:
-            plan = self._client.read("POST", self._client.endpoint("_explain"), {"selector": wanted, "limit": 1})
-            detail = json.dumps(plan, ensure_ascii=False)
-        return Explanation(
-            pushed=wanted, residual=dict(where), sorted_by_store=False, index=index, scan=index is None, detail=detail
-        )
-
-
-def _document(raw: Raw) -> Document:
-    """What the Store hands out: the fields, copied, so that `raw` stays as it is stored, for a later write."""
-    document = _written(raw, raw)
-    del document["_id"], document["_rev"]
-    document.pop("_attachments", None)
-    return document
-
-
-def _written(fields: Mapping[str, Any], raw: Raw) -> Document:
-    """The same for fields that have just been written, and what is stored of them."""
-    document = Document(fields, raw["_id"], raw["_rev"], raw)
-    for name, value in document.items():
-        if value.__class__ in _CONTAINERS:
-            document[name] = _copy(value)
-    return document
-
-
-def _copy(value: Any) -> Any:
-    if value.__class__ is dict:
-        return {name: _copy(item) if item.__class__ in _CONTAINERS else item for name, item in value.items()}
-    return [_copy(item) if item.__class__ in _CONTAINERS else item for item in value]
-
-
-def _known(document: Any, document_id: str, rev: str | None) -> Raw | None:
-    """What this driver returned for the document, if it can stand in for reading it again."""
-    if not isinstance(document, dict) or document.get("_id") != document_id:
-        return None
-    if rev is not None and document.get("_rev") != rev:
-        return None
-    return document
-
-
-def _raw_id(raw: Raw) -> str:
-    return str(raw["_id"])
-
-
-def _names(where: Query, sort: Sequence[SortKey], fields: Sequence[str] | None) -> list[str] | None:
-    """The top-level names to fetch; `None` for whole documents."""
-    if fields is None:
-        return None
-    names = {path.partition(".")[0] for path in (*fields, *(key.field for key in sort), *_paths(where))}
-    return sorted(names) if not any("\\" in name for name in names) else None
-
-
-def _paths(where: Mapping[str, Any]) -> Iterator[str]:
-    """The dotted paths that a filter in normal form names."""
-    for name, value in where.items():
-        if not name.startswith("$"):
-            yield name
-        elif isinstance(value, Mapping):
-            yield from _paths(value)
-        else:
-            for part in value:
-                yield from _paths(part)
+        return self._queries.explain(where)

@@ -1,49 +1,22 @@
-"""Many writes in one request, each with an outcome of its own."""
+"""Internal: many writes in one request, each with an outcome of its own."""
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
-from divan.errors import ConnectionFailed, DivanError, DocumentNotFound, InvalidDocument, OperationTimeout, StoreError
-from divan.query import same
+from divan.backends.support import attempt, rounds
+from divan.errors import DivanError, DocumentNotFound, InvalidDocument
 
-from divan_couchdb.client import Client, Conflict, Dropped, encode, refusal
-from divan_couchdb.reading import Raw, Reader
+from divan_couchdb.answers import Outcome, deliver, read_outcomes, settle
+from divan_couchdb.connections import Client, Raw, encode
+from divan_couchdb.documents import pause
+from divan_couchdb.errors import Conflict, too_busy
+from divan_couchdb.queries import Queries
 
-_LONGEST_PAUSE: Final = 0.25
-
-
-class LostAnswer(Conflict):
-    """A write whose answer was lost is not what the document holds now: done and overwritten, or never done."""
-
-
-def pause(attempt: int) -> None:
-    """Wait before another attempt at a write that met another writer's: longer each time, and at random."""
-    time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.002 * 2 ** min(attempt, 10))))
-
-
-def is_done(stored: Raw | None, sent: Raw) -> bool:
-    """Whether a document is what a write, whose answer was lost, has made of it."""
-    if sent.get("_deleted"):
-        return stored is None
-    if stored is None:
-        return False
-    rev = sent.get("_rev")
-    if rev is not None and generation(stored["_rev"]) != generation(rev) + 1:
-        return False
-    return same(_fields(stored), _fields(sent))
-
-
-def generation(rev: str) -> int:
-    """The number that a revision begins with: how many there were before it, plus one."""
-    return int(rev.partition("-")[0])
-
-
-def _fields(raw: Raw) -> Raw:
-    return {name: value for name, value in raw.items() if not name.startswith("_")}
+Change = Callable[[int, Raw], Raw]
+"""Makes the new document from the position of an item and the stored document; a `DivanError` is the item's result."""
 
 
 class Bulk:
@@ -51,58 +24,54 @@ class Bulk:
 
     Args:
         client: The database.
-        reader: Reads from the same one.
+        queries: Reads from the same one.
         timeout: Seconds for which a write that meets other writers' is tried again.
     """
 
-    def __init__(self, client: Client, reader: Reader, timeout: float) -> None:
+    def __init__(self, client: Client, queries: Queries, timeout: float) -> None:
         self._client = client
-        self._reader = reader
+        self._queries = queries
         self._timeout = timeout
 
-    def write(self, documents: Sequence[Raw]) -> list[str | Conflict | DivanError]:
-        """Write documents, no two with the same id; one outcome each: the new revision, or what prevented it."""
+    def write(self, documents: Sequence[Raw], once: Collection[str] = ()) -> list[Outcome]:
+        """Write documents, no two with the same id; one outcome each.
+
+        Args:
+            documents: The documents; ``_rev`` is the revision that one follows, ``_deleted`` deletes it.
+            once: Ids of those whose write must not be made again if nobody can know whether it has been made.
+        """
         if not documents:
             return []
-        url = self._client.endpoint("_bulk_docs")
         body = encode({"docs": documents}).encode()
-        lost = False
         try:
-            try:
-                rows = self._client.send("POST", url, body)
-            except Dropped:
-                lost = True
-                rows = self._client.send("POST", url, body)
+            answer, repeated = deliver(self._client, "POST", self._client.endpoint("_bulk_docs"), body)
         except InvalidDocument as error:
             # CouchDB refuses the whole request for one document: halve it until that one is alone.
             if len(documents) == 1:
                 return [error]
             middle = len(documents) // 2
-            return self.write(documents[:middle]) + self.write(documents[middle:])
-        if not isinstance(rows, list) or len(rows) != len(documents):
-            raise StoreError(
-                "CouchDB's answer to _bulk_docs has not one item per document; is it CouchDB that answers?"
-            )
-        outcomes = [_outcome(row) for row in rows]
-        if lost:
-            self._settle(documents, outcomes)
+            return self.write(documents[:middle], once) + self.write(documents[middle:], once)
+        outcomes = read_outcomes(answer, documents)
+        if repeated:
+            self._settle(documents, outcomes, once)
         return outcomes
 
-    def _settle(self, documents: Sequence[Raw], outcomes: list[str | Conflict | DivanError]) -> None:
-        """After a request was sent twice: a conflict may be with its own first time."""
+    def _settle(self, documents: Sequence[Raw], outcomes: list[Outcome], once: Collection[str]) -> None:
+        """Correct the outcomes of a request that was sent twice: what refused a write may be its own first time."""
         doubtful = [index for index, outcome in enumerate(outcomes) if not isinstance(outcome, str)]
-        stored = self._reader.many([documents[index]["_id"] for index in doubtful]) if doubtful else {}
+        if not doubtful:
+            return
+        stored = self._queries.many([documents[index]["_id"] for index in doubtful])
         for index in doubtful:
-            now = stored.get(documents[index]["_id"])
-            if is_done(now, documents[index]):
-                outcomes[index] = now["_rev"] if now else ""
-            elif isinstance(outcomes[index], Conflict):
-                outcomes[index] = LostAnswer()
+            sent = documents[index]
+            outcome = settle(sent, stored.get(sent["_id"]), repeatable=sent["_id"] not in once)
+            if isinstance(outcome, str) or isinstance(outcomes[index], Conflict):
+                outcomes[index] = outcome
 
     def rewrite(
         self,
         ids: Sequence[str],
-        change: Callable[[int, Raw], Raw],
+        change: Change,
         done: Callable[[Raw], Any],
         *,
         bodies: bool = True,
@@ -121,78 +90,45 @@ class Bulk:
             One result an id, in order: what `done` made, or a `DivanError`.
         """
         results: list[Any] = [None] * len(ids)
-        waiting = list(range(len(ids)))
-        while waiting:
-            first: dict[str, int] = {}
-            for index in waiting:
-                first.setdefault(ids[index], index)
-            now = list(first.values())
-            self._rewrite_once(ids, now, change, done, bodies, repeatable, results)
-            taken = set(now)
-            waiting = [index for index in waiting if index not in taken]
+        for positions in rounds(ids):
+            once = {ids[index] for index in positions if not repeatable(index)}
+            self._rewrite_round(ids, positions, change, done, bodies, once, results)
         return results
 
-    def _rewrite_once(
+    def _rewrite_round(
         self,
         ids: Sequence[str],
-        pending: list[int],
-        change: Callable[[int, Raw], Raw],
+        positions: list[int],
+        change: Change,
         done: Callable[[Raw], Any],
         bodies: bool,
-        repeatable: Callable[[int], bool],
+        once: Collection[str],
         results: list[Any],
     ) -> None:
-        """The same for positions with different ids."""
+        """Rewrite the documents at positions whose ids differ, and put what became of them into `results`."""
         deadline = time.monotonic() + self._timeout
-        attempt = 0
-        while pending:
-            stored = self._reader.many([ids[index] for index in pending], bodies=bodies)
+        number = 0
+        while positions:
+            stored = self._queries.many([ids[index] for index in positions], bodies=bodies)
             sent: list[tuple[int, Raw]] = []
-            for index in pending:
+            for index in positions:
                 raw = stored.get(ids[index])
-                try:
-                    if raw is None:
-                        raise DocumentNotFound(ids[index])
-                    sent.append((index, change(index, raw)))
-                except DivanError as error:
-                    results[index] = error
-            pending = []
-            for (index, raw), outcome in zip(sent, self.write([raw for _, raw in sent]), strict=True):
+                changed = DocumentNotFound(ids[index]) if raw is None else attempt(change, index, raw)
+                if isinstance(changed, DivanError):
+                    results[index] = changed
+                else:
+                    sent.append((index, changed))
+            positions = []
+            for (index, raw), outcome in zip(sent, self.write([raw for _, raw in sent], once), strict=True):
                 if isinstance(outcome, str):
                     results[index] = done({**raw, "_rev": outcome})
-                elif isinstance(outcome, LostAnswer) and not repeatable(index):
-                    results[index] = lost_answer(ids[index])
                 elif isinstance(outcome, Conflict):
                     results[index] = too_busy(ids[index], self._timeout)
-                    pending.append(index)
+                    positions.append(index)
                 else:
                     results[index] = outcome
             if time.monotonic() > deadline:
                 return
-            if pending:
-                pause(attempt)
-                attempt += 1
-
-
-def _outcome(row: Any) -> str | Conflict | DivanError:
-    if isinstance(row, dict) and "error" not in row and isinstance(row.get("rev"), str):
-        return str(row["rev"])
-    if not isinstance(row, dict) or "error" not in row:
-        return StoreError("CouchDB's answer to _bulk_docs has an item that can't be read")
-    if row["error"] == "conflict":
-        return Conflict()
-    return refusal(0, str(row["error"]), str(row.get("reason", "")), "CouchDB")
-
-
-def lost_answer(document_id: str) -> ConnectionFailed:
-    """The error for a write that may have been made, and must not be made twice."""
-    return ConnectionFailed(
-        f"the connection dropped while document {document_id!r} was written; it may be written or not: get it and see"
-    )
-
-
-def too_busy(document_id: str, timeout: float) -> OperationTimeout:
-    """The error for a document that other writers changed each time before we could."""
-    return OperationTimeout(
-        f"document {document_id!r} was changed by others again and again for {timeout:g} s; nothing was written"
-    )
+            if positions:
+                pause(number)
+                number += 1

@@ -1,42 +1,71 @@
-"""Streams of documents, a page at a time: all of them by id, or those that Mango narrows a filter down to."""
+"""Internal: documents found, a page at a time: all of them by id, or those that Mango narrows a filter down to."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any, Final, TypeVar
 
+from divan.backends.support import names_to_fetch
 from divan.errors import StoreError
+from divan.query import Explanation, Query, SortKey, finish
 
-from divan_couchdb.client import Client, encode
-from divan_couchdb.mango import is_served
+from divan_couchdb.connections import Client, Facts, Raw, encode
+from divan_couchdb.filters import is_indexable, is_served, selector
 
 _FIRST_PAGE: Final = 500
 _PAGE: Final = 2000
 _DESIGN: Final = "_design/"
 _INDEXES_SECONDS: Final = 60.0
+"""How long the list of the database's indexes is taken for true; other programs make and delete some."""
+_LONGEST_NAME: Final = 100
 
 _P = TypeVar("_P")
 
-Raw = dict[str, Any]
-"""A document as CouchDB sends it, ``_id`` and ``_rev`` included."""
 
-
-class Reader:
-    """Reads from one database.
+class Queries:
+    """Finds documents in one database.
 
     Args:
         client: The database.
-        last_id: An id after every other one, where the server needs one to list them all.
+        facts: What it says of itself.
     """
 
-    def __init__(self, client: Client, last_id: str | None) -> None:
+    def __init__(self, client: Client, facts: Facts) -> None:
         self._client = client
-        self._last_id = last_id
+        self._partitioned = facts.partitioned
+        self._last_id = facts.last_id
         self._indexes: list[tuple[str, tuple[str, ...]]] = []
         self._indexes_until = 0.0
+
+    def find(
+        self, where: Query, sort: Sequence[SortKey], limit: int | None, skip: int, fields: Sequence[str] | None
+    ) -> Iterator[Raw]:
+        """The documents that match, sorted and cut; what CouchDB does not answer as Divan does is done here.
+
+        Args:
+            where: The filter.
+            sort: The sort's keys.
+            limit: How many to yield at most.
+            skip: How many to leave out first.
+            fields: The dotted paths that the caller wants; `None` for whole documents. The documents hold them, and may
+                hold more.
+        """
+        wanted = selector(where.tree)
+        stop = None if limit is None or sort else skip + limit
+        if wanted:
+            found = self._matching(wanted, _names(where, sort, fields), stop)
+        else:
+            found = self.all(bodies=bool(where or sort or fields is None or fields), limit=stop)
+        if where:
+            found = filter(where.matches, found)
+        if sort or limit is not None or skip:
+            found = finish(found, get_id=_get_id, sort=sort, limit=limit, skip=skip)
+        return found
 
     def all(self, *, bodies: bool = True, limit: int | None = None) -> Iterator[Raw]:
         """Every document in the order of the ids, design documents left out.
@@ -71,11 +100,11 @@ class Reader:
             elif row.get("doc"):  # null, if it was deleted since the page began
                 yield row["doc"]
 
-    def matching(self, wanted: dict[str, Any], names: Sequence[str] | None, limit: int | None = None) -> Iterator[Raw]:
+    def _matching(self, wanted: dict[str, Any], names: Sequence[str] | None, limit: int | None) -> Iterator[Raw]:
         """The documents that a selector matches, in the store's order.
 
         Args:
-            wanted: A selector made by `mango.selector`; not empty.
+            wanted: A selector made by `filters.selector`; not empty.
             names: Top-level names to fetch; `None` for whole documents.
             limit: How many the caller is going to take, if that is known.
         """
@@ -83,13 +112,13 @@ class Reader:
         if names is not None:
             body["fields"] = ["_id", "_rev", *names]
         first = _FIRST_PAGE if limit is None else max(1, min(limit, _PAGE))
-        if self.index_for(wanted) is None:
+        if self._index_for(wanted) is None:
             yield from self._by_id(body, first)
         else:
             yield from self._by_index(body, first)
 
     def _by_id(self, body: dict[str, Any], first: int) -> Iterator[Raw]:
-        """A scan; as safe as that of `all`."""
+        """Pages of a scan in the order of the ids; it yields once what is there all the time, as `all` does."""
 
         def page(last: str | None) -> tuple[list[Any], str | None]:
             size = first if last is None else _PAGE + 1
@@ -103,7 +132,7 @@ class Reader:
         return _stream(page)
 
     def _by_index(self, body: dict[str, Any], first: int) -> Iterator[Raw]:
-        """What an index serves; CouchDB marks the place where a page ended, PouchDB counts."""
+        """Pages of what an index serves; CouchDB marks the place where a page ended, PouchDB counts."""
 
         def page(place: dict[str, Any] | None) -> tuple[list[Any], dict[str, Any] | None]:
             size = first if place is None else _PAGE
@@ -125,7 +154,7 @@ class Reader:
 
         Args:
             ids: Document ids.
-            bodies: As in `all`.
+            bodies: Whether to fetch the documents; if not, they have nothing but ``_id`` and ``_rev``.
         """
         url = self._client.endpoint("_all_docs", **({"include_docs": "true"} if bodies else {}))
         found = {}
@@ -146,12 +175,39 @@ class Reader:
         designs = [row for row in _list(self._client.read("GET", url), "rows") if row["id"].startswith(_DESIGN)]
         return int(info["doc_count"]) - len(designs)
 
+    def explain(self, where: Query) -> Explanation:
+        """How `find` would answer; two requests at most, none of which reads documents."""
+        wanted = selector(where.tree)
+        index = self._index_for(wanted) if wanted else None
+        detail = ""
+        if wanted:
+            plan = self._client.read("POST", self._client.endpoint("_explain"), {"selector": wanted, "limit": 1})
+            detail = json.dumps(plan, ensure_ascii=False)
+        return Explanation(
+            pushed=wanted, residual=dict(where), sorted_by_store=False, index=index, scan=index is None, detail=detail
+        )
+
     # Indexes
 
-    def index_for(self, wanted: dict[str, Any]) -> str | None:
+    def make_index(self, name: str, fields: Sequence[str]) -> None:
+        """Make a Mango index, unless it is there.
+
+        Args:
+            name: Its name, and that of its design document.
+            fields: Dotted paths.
+
+        Raises:
+            Conflict: if somebody else makes it at this moment.
+        """
+        body: dict[str, Any] = {"index": {"fields": list(fields)}, "ddoc": name, "name": name, "type": "json"}
+        if self._partitioned:
+            body["partitioned"] = False  # a query asks all partitions
+        self._client.read("POST", self._client.endpoint("_index"), body)
+        self._indexes_until = 0.0  # so that the next query asks the server for its indexes
+
+    def _index_for(self, wanted: dict[str, Any]) -> str | None:
         """The name of an index that serves a selector, or `None`."""
         if time.monotonic() > self._indexes_until:
-            self.forget_indexes()
             answer = self._client.read("GET", self._client.endpoint("_index"))
             self._indexes = [
                 (index["name"], tuple(chain.from_iterable(index["def"]["fields"])))
@@ -163,9 +219,31 @@ class Reader:
             self._indexes_until = time.monotonic() + _INDEXES_SECONDS
         return next((name for name, fields in self._indexes if is_served(wanted, fields)), None)
 
-    def forget_indexes(self) -> None:
-        """Ask the server for its indexes at the next query, rather than when a minute is over."""
-        self._indexes_until = 0.0
+
+def index_name(fields: Sequence[str]) -> str | None:
+    """The name of the index on some fields, the same at each call; `None` if no index on them could serve a query.
+
+    Args:
+        fields: Dotted paths; Mango does not read all of them as the query language does.
+    """
+    if not all(map(is_indexable, fields)):
+        return None
+    name = "divan-" + "-".join(fields)
+    if len(name) > _LONGEST_NAME or any("-" in field for field in fields):  # too long, or another list's name as well
+        return f"divan-{hashlib.sha256(encode(fields).encode()).hexdigest()[:32]}"
+    return name
+
+
+def _names(where: Query, sort: Sequence[SortKey], fields: Sequence[str] | None) -> list[str] | None:
+    """The top-level fields to ask Mango for; `None` for whole documents."""
+    names = names_to_fetch(where.tree, sort, fields)
+    if names is None or any("\\" in name for name in names):  # Mango takes a backslash for an escape
+        return None
+    return names
+
+
+def _get_id(raw: Raw) -> str:
+    return str(raw["_id"])
 
 
 def _stream(page: Callable[[_P | None], tuple[list[Any], _P | None]]) -> Iterator[Any]:

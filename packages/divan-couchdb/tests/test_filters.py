@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from divan.query import parse
-from divan_couchdb.mango import is_indexable, is_served, selector
+from divan_couchdb.filters import is_indexable, is_served, selector
 
 
 @pytest.mark.parametrize(

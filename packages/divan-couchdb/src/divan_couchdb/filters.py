@@ -1,4 +1,4 @@
-"""What CouchDB's own query language can narrow a search down to, sure to leave no match out.
+"""Internal: what CouchDB's own query language can narrow a search down to, sure to leave no match out.
 
 Mango compares strings by Unicode collation where Divan goes by code point, takes a missing field for no match where
 Divan's negations match it, and PouchDB differs again. So a filter is never handed over: a weaker one is, which every
