@@ -84,7 +84,7 @@ class Client:
             method: HTTP method.
             url: Made by `url` or `endpoint`.
             body: What the request holds, as JSON values; `None` for nothing.
-            document_id: As in `send`.
+            document_id: The document that a 404 is about; empty if it can only be about the database.
         """
         text = None if body is None else encode(body).encode()
         try:

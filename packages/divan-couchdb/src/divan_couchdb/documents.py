@@ -153,8 +153,12 @@ class Documents:
             url: The document's URL.
             sent: What the document becomes.
             text: The same as JSON text, if the request has a body.
-            about: The document that a 404 is about, as in `Client.send`.
-            repeatable: As in `put`.
+            about: The document that a 404 is about; empty if it can only be about the database.
+            repeatable: Whether the caller may make the write again if nobody can know whether it has been made.
+
+        Raises:
+            Conflict: if the stored document has another revision.
+            LostAnswer: if nobody can know whether the write has been made, and it is not `repeatable`.
         """
         document_id = sent["_id"]
         try:

@@ -125,8 +125,8 @@ class Queries:
             bound: dict[str, Any] = {"$gt": None} if last is None else {"$gte": last}
             if self._last_id is not None:
                 bound["$lte"] = self._last_id
-            selector = {**body["selector"], "_id": bound}
-            found, _ = self._find({**body, "selector": selector, "sort": [{"_id": "asc"}], "limit": size})
+            narrowed = {**body["selector"], "_id": bound}
+            found, _ = self._find({**body, "selector": narrowed, "sort": [{"_id": "asc"}], "limit": size})
             return _after(found, "_id", last), found[-1]["_id"] if len(found) == size else None
 
         return _stream(page)
