@@ -16,8 +16,8 @@ pytestmark = pytest.mark.live
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("divan_couchdb.reading._PAGE", 10)
-    monkeypatch.setattr("divan_couchdb.reading._FIRST_PAGE", 10)
+    monkeypatch.setattr("divan_couchdb.queries._PAGE", 10)
+    monkeypatch.setattr("divan_couchdb.queries._FIRST_PAGE", 10)
 
 
 @pytest.mark.parametrize("where", [None, {"n": {"$gte": 0}}], ids=["all", "a scan by Mango"])

@@ -9,7 +9,6 @@ from typing import Any
 import divan
 import pytest
 from divan import Increment, Store
-from divan_redis import RedisBackend
 
 from tests.support import servers
 from tests.support.processes import wait_until

@@ -85,9 +85,7 @@ def client_arguments(options: Options) -> Options:
     Args:
         options: From `read_options`.
     """
-    arguments = Options(
-        {name: options[name] for name in options if name not in OPTIONS and name not in CREDENTIALS}
-    )
+    arguments = Options({name: options[name] for name in options if name not in OPTIONS and name not in CREDENTIALS})
     given = {name.lower() for name in arguments}
     # Not timeoutMS: that would bound a whole scan, and costs every operation some CPU. It can be given, though.
     for name, wait in (
