@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from divan.backends.base import Change, apply_changes
-from divan.backends.sqlite import SQLiteBackend
-from divan.backends.sqlite import sql as sqlite_sql
+from divan.backends.sqlite import SQLiteBackend, documents
 from divan.backends.sqlite.abilities import abilities
 from divan.documents import Document
 from divan.errors import DocumentExists, DocumentNotFound, InvalidDocument, RevisionConflict, StoreError
@@ -34,8 +33,8 @@ def backend(tmp_path: Path) -> Iterator[SQLiteBackend]:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteBackend]:
     backend = SQLiteBackend(str(tmp_path_factory.mktemp("sqlite") / "documents.db"))
-    backend._file.begin_write().execute("PRAGMA synchronous=OFF")  # hundreds of writes that nobody will miss
-    backend._file.end_write()
+    with backend._file.writing() as writer:
+        writer.execute("PRAGMA synchronous=OFF")  # hundreds of writes that nobody will miss
     yield backend
     backend.close()
 
@@ -121,13 +120,13 @@ def test_an_update_of_very_many_fields_is_done(backend: SQLiteBackend) -> None:
 
 
 def test_a_sqlite_that_rewrites_json_is_not_asked_to(backend: SQLiteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    sqlite_sql.update_sql.cache_clear()
+    documents.update_sql.cache_clear()
     able = abilities()._replace(assigns=False)
-    monkeypatch.setattr(sqlite_sql, "abilities", lambda: able)
-    assert sqlite_sql.update_sql("documents", ("a",), (), False) is None
+    monkeypatch.setattr(documents, "abilities", lambda: able)
+    assert documents.update_sql("documents", ("a",), (), False) is None
     backend.create({"a": 1.0, "b": []}, "x")
     assert repr(dict(backend.update("x", {"c": 1}, remove=("a",)))) == "{'b': [], 'c': 1}"
-    sqlite_sql.update_sql.cache_clear()
+    documents.update_sql.cache_clear()
 
 
 def test_an_increment_is_exact(backend: SQLiteBackend) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 
 import divan
 import pytest
-from divan.backends.sqlite import SQLiteBackend
-from divan.backends.sqlite import sql as sqlite_sql
+from divan.backends.sqlite import SQLiteBackend, filters
 from divan.backends.sqlite.abilities import Numbers, abilities
 from divan.documents import Document
 from divan.errors import InvalidQuery, StoreClosed
@@ -130,8 +129,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SQLiteBacke
     for fields in (["a"], ["b", "a"], ["a.b"], ["x y", "a"], ["b.a.b"]):
         assert indexed.ensure_index(*fields)
     for backend in (plain, indexed):
-        backend._file.begin_write().execute("PRAGMA synchronous=OFF")  # thousands of writes that nobody will miss
-        backend._file.end_write()
+        with backend._file.writing() as writer:
+            writer.execute("PRAGMA synchronous=OFF")  # thousands of writes that nobody will miss
     yield plain, indexed
     plain.close()
     indexed.close()
@@ -180,7 +179,7 @@ def test_each_operator_tells_every_kind_of_value_from_every_other(
 def able(patch: pytest.MonkeyPatch, numbers: Numbers) -> None:
     """Let the backend take this SQLite for one that is exact in less."""
     least = min(numbers, ABLE.numbers, key=EXACTNESS)
-    patch.setattr(sqlite_sql, "abilities", lambda: ABLE._replace(numbers=least))
+    patch.setattr(filters, "abilities", lambda: ABLE._replace(numbers=least))
 
 
 def shown(found: Any) -> list[str]:
@@ -206,7 +205,7 @@ def test_a_query_answers_as_the_reference_matcher_with_and_without_indexes(
     data, where = case
     query = parse(where)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_sql, "abilities", lambda: ABLE._replace(numbers=min(numbers, ABLE.numbers, key=EXACTNESS)))
+        patch.setattr(filters, "abilities", lambda: ABLE._replace(numbers=min(numbers, ABLE.numbers, key=EXACTNESS)))
         check_query(pair, data, query, sort, limit, skip)
 
 
@@ -237,7 +236,7 @@ def check_query(
 def test_numbers_are_narrowed_down_to_more_than_sqlite_can_be_off_by(monkeypatch: pytest.MonkeyPatch) -> None:
     able(monkeypatch, Numbers.NEAR)
     for number in NUMBERS:
-        low, high = sqlite_sql.plan_query("documents", parse({"a": number}).tree, ()).parameters
+        low, high = filters.plan_query("documents", parse({"a": number}).tree, ()).parameters
         four_bits = 4 * math.ulp(number)
         assert low <= number - four_bits
         assert high >= number + four_bits

@@ -46,7 +46,7 @@ class BaseDivanBackend:
         scheme_ports: URL scheme → its default port, for those of the driver's schemes that differ from `default_port`.
         native_types: Classes of the store's own values (BSON's ObjectId, say) that a document may hold as they are.
         batch_size: How many items the Store puts into one bulk call.
-        db: The store's native handle, as `connect` returned it.
+        db: The store's native handle: what `connect` returned, or a property of the driver where that returns `None`.
 
     Raises:
         NotImplementedError: naming the class and the attribute, if a subclass left one of the defaults undefined.
@@ -67,7 +67,7 @@ class BaseDivanBackend:
     port: int
     scheme: str
     options: Options
-    db: Any
+    db: Any = None
 
     def __init__(
         self, database: str, host: str | None = None, port: int | None = None, *, scheme: str = "", **options: Any
@@ -81,7 +81,9 @@ class BaseDivanBackend:
         self.port = self.scheme_ports.get(scheme, self.default_port) if port is None else port
         self.scheme = scheme
         self.options = self.read_options(options)
-        self.db = self.connect(self.database, self.host, self.port)
+        handle = self.connect(self.database, self.host, self.port)
+        if handle is not None:  # else the driver may have a property, which can't be set
+            self.db = handle
 
     def read_options(self, given: Mapping[str, Any]) -> Options:
         """Check and read what the constructor was given, by `known_options`.
@@ -100,6 +102,8 @@ class BaseDivanBackend:
 
     def connect(self, database: str, host: str, port: int) -> Any:
         """Open the store and return its native handle, which becomes `self.db`.
+
+        A driver whose handle is not the same for good returns `None`, and defines `db` as a property.
 
         Credentials, timeouts and other options are in `self.options`.
         """

@@ -1,4 +1,4 @@
-"""Finds out what the SQLite that this process runs answers exactly: builds and versions differ."""
+"""Internal: finds out what the SQLite that this process runs answers exactly: builds and versions differ."""
 
 from __future__ import annotations
 

@@ -2,157 +2,90 @@
 
 from __future__ import annotations
 
-import os
-import random
-import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
-from divan.backends.base import BaseDivanBackend, Change, Serializer, apply_changes
+from divan.backends.base import BaseDivanBackend, Change, Serializer
+from divan.backends.sqlite.bulk import create_documents, delete_documents, get_documents, update_documents
 from divan.backends.sqlite.connections import DatabaseFile
-from divan.backends.sqlite.documents import encode, read
-from divan.backends.sqlite.errors import is_taken
-from divan.backends.sqlite.queries import count_documents, find_documents
-from divan.backends.sqlite.sql import index_name, index_sql, is_plain, is_table_name, plan_query, update_sql
+from divan.backends.sqlite.documents import encode, merge, new_row, read, update_sql
+from divan.backends.sqlite.errors import is_taken, translate_ping
+from divan.backends.sqlite.options import OPTIONS, file_path
+from divan.backends.sqlite.queries import count_documents, explain_query, find_documents, make_index
+from divan.backends.sqlite.sql import statements
+from divan.backends.support import DocumentAccessors
 from divan.documents import Document
-from divan.errors import (
-    ConnectionFailed,
-    DivanError,
-    DocumentExists,
-    DocumentNotFound,
-    InvalidQuery,
-    InvalidURL,
-    RevisionConflict,
-)
+from divan.errors import ConnectionFailed, DivanError, DocumentExists, DocumentNotFound, RevisionConflict
+from divan.options import Option, Reader
 from divan.query import Explanation, Query, SortKey, parse
 from divan.serializers import DEFAULT_SERIALIZERS
-from divan.urls import boolean, seconds
-from divan.validation import check_path
-
-# Revisions start at random, so that a document that is deleted and made again never gets an old one back. Not the
-# module's generator: a program that seeds that would get the same numbers at each run.
-_random: Final = random.Random()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random.seed)
-
-_INDEX_IN_PLAN: Final = re.compile(r"USING (?:COVERING )?INDEX (.+?)(?: \(|$)")
 
 
-def _mode(text: str) -> str:
-    if text not in ("rw", "ro"):
-        raise ValueError("give rw or ro")
-    return text
-
-
-def _table(text: str) -> str:
-    if not is_table_name(text):
-        raise ValueError("a table's name is made of letters, digits and _, up to 64")
-    return text
-
-
-class SQLiteBackend(BaseDivanBackend):
+class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
     """Documents in one SQLite file, for many threads and processes at once; durable when a write returns.
 
     The table ``documents`` has the columns ``id``, ``rev`` (an integer, one more at every write) and ``body`` (the
     document as JSON). Other programs may read and write it; one that writes adds 1 to ``rev``.
 
-    Options:
-        timeout: How long to wait for another writer, in seconds; 10 unless given.
-        create: Whether to make the file and the table if they are missing; true unless given.
-        mode: ``rw``, or ``ro`` never to write.
-        table: The table's name; ``documents`` unless given.
-
     Args:
         database: The file's path; a relative one is taken from the working directory as it is now.
+        host: SQLite has none.
+        port: SQLite has none.
+        **options: ``timeout``, ``create``, ``mode`` and ``table``; `known_options` says what each is for.
 
     Attributes:
         db: An `sqlite3.Connection` to the file, which nothing else uses, in autocommit mode.
+
+    Raises:
+        InvalidURL: if the arguments name no file, or an option can't be used.
+        DatabaseNotFound: if the file or table is missing and may not be made.
+        ConnectionFailed: if the file can't be opened, or is no database.
+        StoreError: if the table is another program's.
     """
 
     default_host: ClassVar[str] = "file"
     default_port: ClassVar[int] = 0
     default_serializers: ClassVar[Mapping[str, Serializer]] = DEFAULT_SERIALIZERS
     exclude_keys: ClassVar[tuple[str, ...]] = ()
-    known_options: ClassVar[Mapping[str, Callable[[str], Any]] | None] = {
-        "timeout": seconds,
-        "create": boolean,
-        "mode": _mode,
-        "table": _table,
-    }
+    known_options: ClassVar[Mapping[str, Option | Reader] | None] = OPTIONS
     batch_size: ClassVar[int] = 1000
 
     @property
-    def db(self) -> Any:
-        """A connection to the file that nothing else uses."""
+    def db(self) -> sqlite3.Connection:
+        """A connection to the file that nothing else uses; always the same one, opened when it is first asked for."""
         return self._file.native()
 
-    @db.setter
-    def db(self, connection: Any) -> None:
-        """Nothing is kept here: the file opens the connection when it is asked for, and closes it before a fork."""
-
     def connect(self, database: str, host: str, port: int) -> None:
-        if host not in ("", "file", "localhost") or port:
-            raise InvalidURL(f"SQLite has no host, and {host!r} is one: write sqlite:///{database or host}")
-        if self.options.get("user") is not None or self.options.get("password") is not None:
-            raise InvalidURL("SQLite has no users: write sqlite:///path/to/my.db")
-        path = str(database)
-        if not path:
-            raise InvalidURL("the file's path is missing: write sqlite:///my.db, or sqlite:////absolute/path/my.db")
-        if path.startswith(":memory:"):
-            raise InvalidURL("for documents that are gone with the process write memory://name")
-        if "\0" in path:
-            raise InvalidURL("the file's path holds a NUL character")
-        try:
-            table = _table(str(self.options.get("table", "documents")))
-            self._file = DatabaseFile(
-                path,
-                table,
-                timeout=seconds(self.options.get("timeout", 10.0)),
-                create=bool(self.options.get("create", True)),
-                read_only=_mode(self.options.get("mode", "rw")) == "ro",
-            )
-        except (TypeError, ValueError) as error:
-            if isinstance(error, DivanError):
-                raise
-            raise InvalidURL(f"an option of the store can't be used: {error}") from error
-        self._get = f"SELECT rev, body FROM {table} WHERE id=?"
-        self._insert = f"INSERT INTO {table} (id, rev, body) VALUES (?, ?, ?)"
-        self._write = f"UPDATE {table} SET body=?, rev=rev+1 WHERE id=?"
-        self._delete = f"DELETE FROM {table} WHERE id=?"
+        options = self.options
+        self._file = DatabaseFile(
+            file_path(database, host, port, options),
+            options["table"],
+            timeout=options["timeout"],
+            create=options["create"],
+            read_only=options["mode"] == "ro",
+        )
+        self._writing = self._file.writing()
+        self._sql = statements(self._file.table)
 
     # One document
 
     def create(self, data: dict[str, Any], document_id: str | None = None) -> Document:
-        if document_id is None:
-            from divan.ids import new_id  # the Store brings an id
-
-            document_id = new_id()
-        rev = _random.getrandbits(47) + 1
-        body = encode(data)
-        file = self._file
-        writer = file.begin_write()
-        try:
-            writer.execute(self._insert, (document_id, rev, body))
-        except sqlite3.Error as error:
-            if is_taken(error):
-                raise DocumentExists(document_id) from error
-            raise file.translated(error) from error
-        finally:
-            file.end_write()
-        return Document(data, document_id, str(rev))
+        row = new_row(document_id, data)
+        with self._writing as writer:
+            try:
+                writer.execute(self._sql.insert, row)
+            except sqlite3.IntegrityError as error:
+                if is_taken(error):
+                    raise DocumentExists(row[0]) from error
+                raise
+        return Document(data, row[0], str(row[1]))
 
     def get_document_for_id(self, document_id: str) -> Document:
-        file = self._file
-        reader = file.borrow()
-        try:
-            row = reader.execute(self._get, (document_id,)).fetchone()
-        except sqlite3.Error as error:
-            raise file.translated(error) from error
-        finally:
-            file.readers.append(reader)
-        if row is None:
+        rows = self._file.fetch(self._sql.get, (document_id,))
+        if not rows:
             raise DocumentNotFound(document_id)
+        row = rows[0]
         return read(document_id, row[0], row[1])
 
     def update(
@@ -167,20 +100,12 @@ class SQLiteBackend(BaseDivanBackend):
         sql = None if increment else update_sql(file.table, tuple(data), tuple(remove), rev is not None)
         if sql is None:
             with file.transaction() as writer:
-                return self._merge(writer, document_id, data, remove, increment, rev)
+                return merge(writer, self._sql, document_id, data, remove, increment, rev)
         parameters = [*map(encode, data.values()), document_id]
         if rev is not None:
             parameters.append(rev)
-        writer = file.begin_write()
-        try:
-            row = writer.execute(sql, parameters).fetchone()
-            if row is None:
-                raise self._why_not(writer, document_id, rev)
-        except sqlite3.Error as error:
-            raise file.translated(error) from error
-        finally:
-            file.end_write()
-        return read(document_id, row[0], row[1])
+        new_rev, body = self._write(sql, parameters, document_id, rev)
+        return read(document_id, new_rev, body)
 
     def replace(
         self,
@@ -189,85 +114,61 @@ class SQLiteBackend(BaseDivanBackend):
         rev: str | None = None,
         upsert: bool = False,
     ) -> Document:
-        body = encode(data)
-        parameters: tuple[Any, ...]
+        sql = self._sql
         if rev is not None:
-            sql = f"{self._write} AND rev=? RETURNING rev"
-            parameters = (body, document_id, rev)
+            row = self._write(sql.replace_at, (encode(data), document_id, rev), document_id, rev)
         elif upsert:
-            sql = f"{self._insert} ON CONFLICT (id) DO UPDATE SET body=excluded.body, rev=rev+1 RETURNING rev"
-            parameters = (document_id, _random.getrandbits(47) + 1, body)
+            row = self._write(sql.upsert, new_row(document_id, data), document_id, None)
         else:
-            sql = f"{self._write} RETURNING rev"
-            parameters = (body, document_id)
-        file = self._file
-        writer = file.begin_write()
-        try:
-            row = writer.execute(sql, parameters).fetchone()
-            if row is None:
-                raise self._why_not(writer, document_id, rev)
-        except sqlite3.Error as error:
-            raise file.translated(error) from error
-        finally:
-            file.end_write()
+            row = self._write(sql.replace, (encode(data), document_id), document_id, None)
         return Document(data, document_id, str(row[0]))
 
     def delete(self, document_id: str, rev: str | None = None) -> None:
-        file = self._file
-        writer = file.begin_write()
-        try:
+        with self._writing as writer:
             if rev is None:
-                writer.execute(self._delete, (document_id,))
+                writer.execute(self._sql.delete, (document_id,))
             else:
-                writer.execute(f"{self._delete} AND rev=?", (document_id, rev))
+                writer.execute(self._sql.delete_at, (document_id, rev))
             if not writer.rowcount:
                 raise self._why_not(writer, document_id, rev)
-        except sqlite3.Error as error:
-            raise file.translated(error) from error
-        finally:
-            file.end_write()
 
-    def _merge(
-        self,
-        writer: sqlite3.Cursor,
-        document_id: str,
-        data: Mapping[str, Any],
-        remove: Sequence[str],
-        increment: Mapping[str, int | float],
-        rev: str | None = None,
-    ) -> Document:
-        """Update a document within a transaction, by reading and writing it."""
-        row = writer.execute(self._get, (document_id,)).fetchone()
-        if row is None:
-            raise DocumentNotFound(document_id)
-        if rev is not None and rev != str(row[0]):
-            raise RevisionConflict(document_id, rev)
-        fields = apply_changes(read(document_id, row[0], row[1]), data, remove, increment)
-        writer.execute(self._write, (encode(fields), document_id))
-        return Document(fields, document_id, str(row[0] + 1))
+    def _write(self, sql: str, parameters: Sequence[Any], document_id: str, rev: str | None) -> tuple[Any, ...]:
+        """Run a statement that writes one document, and return its row.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+            RevisionConflict: if it has another revision than `rev`.
+        """
+        with self._writing as writer:
+            row: tuple[Any, ...] | None = writer.execute(sql, parameters).fetchone()
+            if row is None:
+                raise self._why_not(writer, document_id, rev)
+        return row
 
     def _why_not(self, writer: sqlite3.Cursor, document_id: str, rev: str | None) -> DivanError:
         """Why a write found no row. No transaction is needed: either answer was true after the write was tried."""
-        if rev is not None and writer.execute(self._get, (document_id,)).fetchone() is not None:
+        if rev is not None and writer.execute(self._sql.get, (document_id,)).fetchone() is not None:
             return RevisionConflict(document_id, rev)
         return DocumentNotFound(document_id)
 
-    # What a document says
-
-    def get_id_for_document(self, document: Any) -> str:
-        return str(document.id)
-
-    def get_revision_for_document(self, document: Any) -> str | None:
-        rev: str | None = document.rev
-        return rev
-
-    def get_document_attr(self, document: Any, field: str) -> Any:
-        return document[field]
-
     # Many documents
 
+    def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Document | DivanError]:
+        return create_documents(self._file, self._sql, items)
+
+    def get_many(self, document_ids: Sequence[str]) -> list[Document | None]:
+        return get_documents(self._file, self._sql, document_ids)
+
+    def update_many(self, changes: Sequence[Change]) -> list[Document | DivanError]:
+        return update_documents(self._file, self._sql, changes)
+
+    def delete_many(self, document_ids: Sequence[str]) -> list[DivanError | None]:
+        return delete_documents(self._file, self._sql, document_ids)
+
+    # Queries
+
     def iter_documents(self) -> Iterator[Document]:
-        return self.find(parse(None))
+        return find_documents(self._file, parse(None))
 
     def find(
         self,
@@ -277,75 +178,13 @@ class SQLiteBackend(BaseDivanBackend):
         skip: int = 0,
         fields: Sequence[str] | None = None,
     ) -> Iterator[Document]:
-        return find_documents(self._file, read, where, sort, limit, skip, fields)
+        return find_documents(self._file, where, sort, limit, skip, fields)
 
     def count(self, where: Query) -> int:
-        return count_documents(self._file, read, where)
+        return count_documents(self._file, where)
 
-    def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Any]:
-        made: list[Any] = []
-        rows = []
-        for document_id, data in items:
-            if document_id is None:
-                from divan.ids import new_id  # the Store brings an id
-
-                document_id = new_id()
-            rev = _random.getrandbits(47) + 1
-            rows.append((document_id, rev, encode(data)))
-            made.append(Document(data, document_id, str(rev)))
-        with self._file.transaction() as writer:
-            try:
-                writer.executemany(self._insert, rows)
-                return made
-            except sqlite3.IntegrityError as error:
-                if not is_taken(error):
-                    raise
-            # An id was taken: once more, one by one, to learn which.
-            writer.execute("ROLLBACK")
-            writer.execute("BEGIN IMMEDIATE")
-            sql = f"{self._insert} ON CONFLICT (id) DO NOTHING"
-            for index, row in enumerate(rows):
-                if not writer.execute(sql, row).rowcount:
-                    made[index] = DocumentExists(row[0])
-        return made
-
-    def get_many(self, document_ids: Sequence[str]) -> list[Document | None]:
-        file = self._file
-        sql = f"SELECT id, rev, body FROM {file.table} WHERE id IN (SELECT value FROM json_each(?))"
-        reader = file.borrow()
-        try:
-            rows = reader.execute(sql, (encode(list(document_ids)),)).fetchall()
-        except sqlite3.Error as error:
-            raise file.translated(error) from error
-        finally:
-            file.readers.append(reader)
-        found = {row[0]: row for row in rows}
-        return [read(*found[document_id]) if document_id in found else None for document_id in document_ids]
-
-    def update_many(self, changes: Sequence[Change]) -> list[Any]:
-        table = self._file.table
-        results: list[Any] = []
-        with self._file.transaction() as writer:
-            for document_id, data, remove, increment in changes:
-                sql = None if increment else update_sql(table, tuple(data), tuple(remove), False)
-                try:
-                    if sql is None:
-                        results.append(self._merge(writer, document_id, data, remove, increment))
-                        continue
-                    row = writer.execute(sql, [*map(encode, data.values()), document_id]).fetchone()
-                    results.append(DocumentNotFound(document_id) if row is None else read(document_id, row[0], row[1]))
-                except DivanError as error:
-                    results.append(error)
-        return results
-
-    def delete_many(self, document_ids: Sequence[str]) -> list[Any]:
-        with self._file.transaction() as writer:
-            return [
-                None if writer.execute(self._delete, (document_id,)).rowcount else DocumentNotFound(document_id)
-                for document_id in document_ids
-            ]
-
-    # The store
+    def explain(self, where: Query, sort: Sequence[SortKey] = ()) -> Explanation:
+        return explain_query(self._file, self._sql, where, sort)
 
     def ensure_index(self, *fields: str) -> str | None:
         """Make `find` on these dotted paths fast: equality and ranges from the first on, and a sort in their order.
@@ -354,56 +193,15 @@ class SQLiteBackend(BaseDivanBackend):
             The index's name, or `None` if a name holds anything but ASCII letters, digits, spaces, ``_`` and ``-``:
             other programs may write such a name into their JSON in several ways, and no index would find them all.
         """
-        if not fields:
-            raise InvalidQuery("ensure_index takes at least one field")
-        if not all(is_plain(check_path(field)) for field in fields):
-            return None
-        file = self._file
-        writer = file.begin_write()
-        try:
-            writer.execute(index_sql(file.table, fields))
-        except sqlite3.Error as error:
-            raise file.translated(error) from error
-        finally:
-            file.end_write()
-        return index_name(file.table, fields)
+        return make_index(self._file, fields)
 
-    def explain(self, where: Query, sort: Sequence[SortKey] = ()) -> Explanation:
-        file = self._file
-        plan = plan_query(file.table, where.tree, sort)
-        sql, parameters = plan.select("id, rev, body", doubt=False)
-        reader = file.borrow()
-        try:
-            # A plan is made from the indexes that the connection knows, and only a real read brings it up to date.
-            reader.execute(f"SELECT 1 FROM {file.table} LIMIT 1").fetchone()
-            (version,) = reader.execute("PRAGMA schema_version").fetchone()
-            explain = f"EXPLAIN QUERY PLAN {sql} -- {version}"  # kept by Python under its text
-            lines = [row[3] for row in reader.execute(explain, parameters)]
-        except sqlite3.Error as error:
-            raise file.translated(error) from error
-        finally:
-            file.readers.append(reader)
-        names = dict.fromkeys(name for line in lines for name in _INDEX_IN_PLAN.findall(line))
-        return Explanation(
-            pushed=dict(Query(plan.pushed)),
-            residual=dict(Query(plan.residual)),
-            sorted_by_store=bool(plan.order),
-            index=", ".join(names) or None,
-            scan=any(line.startswith(f"SCAN {file.table}") for line in lines),
-            detail="\n".join(lines),
-        )
+    # The store
 
     def ping(self) -> None:
         file = self._file
         if not file.path.exists():
             raise ConnectionFailed(f"the file {file.path} is gone")
-        reader = file.borrow()
-        try:
-            reader.execute(f"SELECT 1 FROM {file.table} LIMIT 1").fetchone()
-        except sqlite3.Error as error:
-            raise ConnectionFailed(f"{file.path} can't be read: {error}") from error
-        finally:
-            file.readers.append(reader)
+        file.fetch(self._sql.any, meaning=translate_ping)
 
     def close(self) -> None:
         self._file.close()

@@ -1,4 +1,4 @@
-"""The connections to one SQLite file: shared between threads, kept out of forks, closed.
+"""Internal: the connections to one SQLite file: shared between threads, kept out of forks, closed.
 
 Reading takes any free connection, so that readers never wait. Writing takes the only one that writes, under a lock: the
 threads of a process queue there, first come, first served, instead of polling inside SQLite. Several processes share
@@ -16,13 +16,14 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, NoReturn
 
 from divan.backends.locks import FairLock
-from divan.backends.sqlite.errors import translate, translate_opening
-from divan.backends.sqlite.opening import check_path, open_first
+from divan.backends.sqlite.errors import Translate, translate, translate_opening
+from divan.backends.sqlite.opening import check_file, open_first
 from divan.errors import ConnectionFailed, DivanError, OperationTimeout, StoreClosed
 
 _PATIENCE: Final = 1.0  # seconds that a fork waits for the calls that other threads are in
@@ -73,7 +74,7 @@ class DatabaseFile:
         self._alive = 0  # connections that are open, of whatever kind
         self._paused = False
         self._closed = False
-        check_path(self.path, create=create and not read_only)
+        check_file(self.path, create=create and not read_only)
         _files.add(self)
         try:
             self._uri, self._native = open_first(
@@ -133,39 +134,45 @@ class DatabaseFile:
         except sqlite3.Error as error:
             raise translate_opening(error, self.path, self.timeout) from error
 
+    def fetch(self, sql: str, parameters: Sequence[Any] = (), meaning: Translate = translate) -> list[tuple[Any, ...]]:
+        """Run one statement that reads, and return all of its rows.
+
+        Args:
+            sql: The statement.
+            parameters: Its parameters.
+            meaning: Says what an error of SQLite's means.
+        """
+        try:  # as `borrow` does, whose call every `get` would pay for
+            cursor: sqlite3.Cursor = self.readers.pop()
+        except IndexError:
+            cursor = self._new_cursor()
+        try:
+            return cursor.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise meaning(error, self.path, self.timeout) from error
+        finally:
+            self.readers.append(cursor)
+
     def translated(self, error: sqlite3.Error) -> DivanError:
-        """The error of Divan's that one of SQLite's is."""
+        """Say what SQLite's error means to a call that reads or writes this file."""
         return translate(error, self.path, self.timeout)
 
     # Writing
 
-    def begin_write(self) -> sqlite3.Cursor:
-        """The cursor that writes, for the caller alone until `end_write`.
+    def writing(self) -> _Writing:
+        """A turn to write: ``with file.writing() as cursor``, a block in which no other thread writes; may be kept.
+
+        Each statement is a transaction of its own. An error of SQLite's leaves the block as what it means.
 
         Raises:
-            OperationTimeout: if other threads write all the time.
+            OperationTimeout: on entry, if other threads write all the time.
         """
-        if not self._lock.acquire(timeout=self.timeout):
-            raise OperationTimeout(f"other threads wrote to {self.path} for {self.timeout:g} s; nothing was written")
-        if self._writer is None:
-            try:
-                if self._closed:
-                    raise self._is_closed()
-                self._writer = self._new_cursor()
-            except BaseException:
-                self._lock.release()
-                raise
-        return self._writer
-
-    def end_write(self) -> None:
-        """Let the next one write."""
-        self._lock.release()
+        return _Writing(self)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Cursor]:
-        """The cursor that writes, within a transaction that any error undoes."""
-        writer = self.begin_write()
-        try:
+        """A turn to write, as `writing` gives it, within one transaction that any error undoes."""
+        with self.writing() as writer:
             writer.execute("BEGIN IMMEDIATE")
             try:
                 yield writer
@@ -175,10 +182,12 @@ class DatabaseFile:
                     with contextlib.suppress(sqlite3.Error):
                         writer.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as error:
-            raise self.translated(error) from error
-        finally:
-            self._lock.release()
+
+    def _open_writer(self) -> sqlite3.Cursor:
+        if self._closed:
+            raise self._is_closed()
+        self._writer = self._new_cursor()
+        return self._writer
 
     # Iterators, which keep a connection between calls
 
@@ -255,6 +264,33 @@ class DatabaseFile:
     def leave_behind(self, cursor: sqlite3.Cursor) -> None:
         """Keep the parent's cursor from being closed in a child."""
         _inherited.setdefault(_identity(self.path) or (0, 0), []).append(cursor)
+
+
+class _Writing:
+    """What `DatabaseFile.writing` gives. It knows nothing but its file, so that one serves for any number of blocks."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: DatabaseFile) -> None:
+        self._file = file
+
+    def __enter__(self) -> sqlite3.Cursor:
+        file = self._file
+        if not file._lock.acquire(timeout=file.timeout):
+            raise OperationTimeout(f"other threads wrote to {file.path} for {file.timeout:g} s; nothing was written")
+        try:
+            return file._writer or file._open_writer()
+        except BaseException:
+            file._lock.release()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        file = self._file
+        file._lock.release()
+        if error is not None and isinstance(error, sqlite3.Error):
+            raise file.translated(error) from error
 
 
 class _Closed:

@@ -1,9 +1,10 @@
-"""What an error of SQLite's means: the one place where its result codes become Divan's errors."""
+"""Internal: what an error of SQLite's means: the one place where its result codes become Divan's errors."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,9 @@ from divan.errors import (
 
 _NO_ROOM: Final = 1 << 20  # bytes
 
+Translate = Callable[[sqlite3.Error, Path, float], DivanError]
+"""Says what SQLite's error means, given the file and how long SQLite waits for another program, in seconds."""
+
 
 def primary_code(error: sqlite3.Error) -> int:
     """SQLite's result code without its extension; 0 for an error of Python's module."""
@@ -33,7 +37,7 @@ def is_taken(error: sqlite3.Error) -> bool:
 
 
 def translate(error: sqlite3.Error, path: Path, timeout: float) -> DivanError:
-    """The error of Divan's that one of SQLite's is.
+    """Say what SQLite's error means to a call that reads or writes documents.
 
     Args:
         error: SQLite's error.
@@ -56,7 +60,13 @@ def translate(error: sqlite3.Error, path: Path, timeout: float) -> DivanError:
 
 
 def translate_opening(error: sqlite3.Error, path: Path, timeout: float) -> DivanError:
-    """The same for an error of opening the file."""
+    """Say what SQLite's error means to who opens the file.
+
+    Args:
+        error: SQLite's error.
+        path: The file.
+        timeout: How long SQLite waited for another program, in seconds.
+    """
     code = primary_code(error)
     if code == sqlite3.SQLITE_NOTADB:
         return ConnectionFailed(f"{path} is a file, but no SQLite database; name another one")
@@ -64,6 +74,17 @@ def translate_opening(error: sqlite3.Error, path: Path, timeout: float) -> Divan
     if isinstance(translated, OperationTimeout | StoreFull):
         return translated
     return ConnectionFailed(f"{path} can't be opened: {error}")
+
+
+def translate_ping(error: sqlite3.Error, path: Path, timeout: float) -> DivanError:
+    """Say what SQLite's error means to who only asks for a sign of life: that there is none, whatever the reason.
+
+    Args:
+        error: SQLite's error.
+        path: The file.
+        timeout: How long SQLite waited for another program, in seconds.
+    """
+    return ConnectionFailed(f"{path} can't be read: {error}")
 
 
 def _has_no_room(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Opens an SQLite file for Divan: refuses what is none, leaves other programs' tables alone, makes what is missing."""
+"""Internal: opens an SQLite file: refuses what is none, leaves other programs' tables alone, makes what is missing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Connect = Callable[[str], sqlite3.Connection]
 """Opens a connection by an SQLite URI."""
 
 
-def check_path(path: Path, *, create: bool) -> None:
+def check_file(path: Path, *, create: bool) -> None:
     """Refuse a path at which there can be no database.
 
     Raises:

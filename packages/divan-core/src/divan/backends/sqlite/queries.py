@@ -1,4 +1,4 @@
-"""Answers queries on the embedded SQLite backend: streams what SQLite finds, and finishes in Python what it can't.
+"""Internal: answers queries: streams what SQLite finds, and finishes in Python what it can't.
 
 A stream shows the store as it was when its query began, whatever is written meanwhile. It holds a connection only if
 its first rows are not all, and only until it is used up, closed or forgotten; writers never wait for it.
@@ -6,25 +6,28 @@ its first rows are not all, and only until it is used up, closed or forgotten; w
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
+from types import TracebackType
 from typing import Any, Final
 
 from divan.backends.sqlite.abilities import is_ordinary
 from divan.backends.sqlite.connections import DatabaseFile
-from divan.backends.sqlite.sql import Plan, plan_query
+from divan.backends.sqlite.documents import read
+from divan.backends.sqlite.filters import Plan, plan_query
+from divan.backends.sqlite.sql import Statements, index_name, index_sql, is_plain
 from divan.documents import Document
-from divan.errors import StoreClosed, StoreError
-from divan.query import Matcher, Query, SortKey, compile_matcher, finish, project, resolve
-
-Read = Callable[[str, int, str], Document]
-"""Makes a document of a row's id, revision and body."""
+from divan.errors import InvalidQuery, StoreClosed, StoreError
+from divan.query import Explanation, Matcher, Query, SortKey, compile_matcher, finish, project, resolve
+from divan.validation import check_path
 
 _FIRST_BATCH: Final = 32
 _LARGEST_BATCH: Final = 512
 _BATCH_BYTES: Final = 1 << 20
+_INDEX_IN_PLAN: Final = re.compile(r"USING (?:COVERING )?INDEX (.+?)(?: \(|$)")
 _get_id: Final = attrgetter("id")
 
 
@@ -45,6 +48,14 @@ class _Rows:
         self._size = _FIRST_BATCH
         self._held = False
         self.done = False
+
+    def __enter__(self) -> _Rows:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Start a statement in place of the last one, and return its first rows."""
@@ -139,7 +150,6 @@ class _Rows:
 
 def find_documents(
     file: DatabaseFile,
-    read: Read,
     where: Query,
     sort: Sequence[SortKey] = (),
     limit: int | None = None,
@@ -149,8 +159,7 @@ def find_documents(
     """Stream the documents that match; the arguments are those of `BaseDivanBackend.find`."""
     if limit == 0:
         return
-    rows = _Rows(file)
-    try:
+    with _Rows(file) as rows:
         plan = plan_query(file.table, where.tree, sort)
         if plan.sorted_near:
             rows.keep_snapshot()
@@ -161,9 +170,9 @@ def find_documents(
             plan = plan_query(file.table, where.tree, sort, strings=False)
             batch = _start(rows, plan, sort, limit, skip, fields)
         if sort or plan.residual.items:
-            documents = _finished(rows, plan, batch, read, sort, limit, skip)
+            documents = _finished(rows, plan, batch, sort, limit, skip)
         else:
-            documents = _as_found(rows, batch, read, ids_only=fields == ())
+            documents = _as_found(rows, batch, ids_only=fields == ())
         if fields:
             for document in documents:
                 yield Document(project(document, fields), document.id, document.rev)
@@ -173,22 +182,58 @@ def find_documents(
             for document in documents:
                 document.clear()
                 yield document
-    finally:
-        rows.close()
 
 
-def count_documents(file: DatabaseFile, read: Read, where: Query) -> int:
+def count_documents(file: DatabaseFile, where: Query) -> int:
     """How many documents match."""
     plan = plan_query(file.table, where.tree, ())
     if not plan.residual.items:
-        rows = _Rows(file)
-        try:
+        with _Rows(file) as rows:
             batch = rows.run(*plan.select("count(*)"))
             if not (plan.doubtful and _nul_matters(rows, plan, batch)):
                 return int(batch[0][0])
-        finally:
-            rows.close()
-    return sum(1 for _ in find_documents(file, read, where))
+    return sum(1 for _ in find_documents(file, where))
+
+
+def explain_query(file: DatabaseFile, sql: Statements, where: Query, sort: Sequence[SortKey]) -> Explanation:
+    """How `find_documents` would answer; the arguments are those of `BaseDivanBackend.explain`."""
+    plan = plan_query(file.table, where.tree, sort)
+    query, parameters = plan.select("id, rev, body", doubt=False)
+    with _Rows(file) as rows:
+        # A plan is made from the indexes that the connection knows, and only a real read brings it up to date.
+        rows.run(sql.any)
+        ((version,),) = rows.run("PRAGMA schema_version")
+        # Python keeps statements by their text, and a kept one would give the plan of an older schema.
+        steps = rows.run(f"EXPLAIN QUERY PLAN {query} -- {version}", parameters)
+        lines = [step[3] for some in rows.batches(steps) for step in some]
+    names = dict.fromkeys(name for line in lines for name in _INDEX_IN_PLAN.findall(line))
+    return Explanation(
+        pushed=dict(Query(plan.pushed)),
+        residual=dict(Query(plan.residual)),
+        sorted_by_store=bool(plan.order),
+        index=", ".join(names) or None,
+        scan=any(line.startswith(f"SCAN {file.table}") for line in lines),
+        detail="\n".join(lines),
+    )
+
+
+def make_index(file: DatabaseFile, fields: Sequence[str]) -> str | None:
+    """Make the index on these dotted paths, unless it is there.
+
+    Returns:
+        The index's name, or `None` if a name holds anything but ASCII letters, digits, spaces, ``_`` and ``-``: other
+        programs may write such a name into their JSON in several ways, and no index would find them all.
+
+    Raises:
+        InvalidQuery: if there is no path, or one that is none.
+    """
+    if not fields:
+        raise InvalidQuery("ensure_index takes at least one field")
+    if not all(is_plain(check_path(field)) for field in fields):
+        return None
+    with file.writing() as writer:
+        writer.execute(index_sql(file.table, fields))
+    return index_name(file.table, fields)
 
 
 def _start(
@@ -207,7 +252,7 @@ def _nul_matters(rows: _Rows, plan: Plan, batch: list[tuple[Any, ...]]) -> bool:
     return not nowhere and rows.ask(plan.nul_in_fields())
 
 
-def _as_found(rows: _Rows, batch: list[tuple[Any, ...]], read: Read, *, ids_only: bool) -> Iterator[Document]:
+def _as_found(rows: _Rows, batch: list[tuple[Any, ...]], *, ids_only: bool) -> Iterator[Document]:
     """The documents of a plan that SQLite answers whole."""
     for some in rows.batches(batch):
         if rows.done:
@@ -224,14 +269,13 @@ def _finished(
     rows: _Rows,
     plan: Plan,
     batch: list[tuple[Any, ...]],
-    read: Read,
     sort: Sequence[SortKey],
     limit: int | None,
     skip: int,
 ) -> Iterator[Document]:
     """The documents of a plan that leaves Python to filter, sort, skip or limit."""
     if not plan.order:
-        documents = _matching(rows, plan, batch, read)
+        documents = _matching(rows, plan, batch)
         yield from finish(documents, get_id=_get_id, sort=sort, limit=limit, skip=skip)
         return
     matches: Matcher | None = None
@@ -248,7 +292,7 @@ def _finished(
         if _sort_otherwise(found, paths):
             # What was given so far is the reference's beginning; the rest is sorted here, from the same snapshot.
             unsorted = plan._replace(order="")
-            documents = _matching(rows, unsorted, rows.run(*unsorted.select("id, rev, body")), read)
+            documents = _matching(rows, unsorted, rows.run(*unsorted.select("id, rev, body")))
             left = None if limit is None else limit - given
             yield from finish(documents, get_id=_get_id, sort=sort, limit=left, skip=skip + given)
             return
@@ -281,7 +325,7 @@ def _sort_otherwise(documents: Sequence[Document], paths: Sequence[tuple[str, ..
     return False
 
 
-def _matching(rows: _Rows, plan: Plan, batch: list[tuple[Any, ...]], read: Read) -> Iterator[Document]:
+def _matching(rows: _Rows, plan: Plan, batch: list[tuple[Any, ...]]) -> Iterator[Document]:
     matches = compile_matcher(plan.residual) if plan.residual.items else None
     for some in rows.batches(batch):
         for row in some:

@@ -1,49 +1,22 @@
-"""Writes the SQL of the embedded SQLite backend: filters, sorts, indexes and updates, exact to the reference matcher.
-
-Each field that a filter names is seen through two expressions: its rank, which is `divan.query.rank` of its value, and
-its value as SQLite extracts it. An index holds the same pair, so that one tree of an index serves equality, ranges and
-sorts across types. No expression is ever NULL where it is negated: a comparison of values stands behind the rank that
-makes it one of two known values.
-"""
+"""Internal: the SQL in which no query has a part: names and fields, the table and its indexes, and documents by id."""
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
-
-from divan.backends.sqlite.abilities import Numbers, abilities, is_ordinary
-from divan.query import And, Comparison, Node, Not, SortKey
-from divan.validation import INT_MAX
 
 # What these names are written as inside a JSON document is never escaped, so that comparing bytes finds them.
 _NAME: Final = re.compile(r"[A-Za-z0-9_ -]+")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_MAX_COMPARISONS: Final = 200  # SQLite takes expressions 1,000 levels deep, and a chain of ANDs counts as levels
-_NEVER: Final = _MAX_COMPARISONS + 1
-_MAX_NESTING: Final = 8  # its parser's stack may hold 100 entries
-_MAX_ASSIGNMENTS: Final = 40  # and a function takes 100 arguments
-_MAX_SORT_KEYS: Final = 16
-_MAX_NEAR: Final = 50
-_SLACK: Final = 1e-12  # of a number: far more than SQLite is ever off by, and still next to nothing
-
-_ORDERINGS: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-_NUL: Final = "body GLOB '*\\u0000*'"
+NUL_SQL: Final = "body GLOB '*\\u0000*'"
 """Whether a document may hold a NUL character, in the form that SQLite matches with the partial index."""
 
 
-# Fields
-
-
-@lru_cache(maxsize=1024)
-def is_plain(path: tuple[str, ...]) -> bool:
-    """Whether SQLite finds the field at this path in every document that has it."""
-    return all(map(_NAME.fullmatch, path))
+# Names and fields
 
 
 def is_table_name(name: str) -> bool:
@@ -52,37 +25,34 @@ def is_table_name(name: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _json_path(path: tuple[str, ...]) -> str:
+def is_plain(path: tuple[str, ...]) -> bool:
+    """Whether SQLite finds the field at this path in every document that has it."""
+    return all(map(_NAME.fullmatch, path))
+
+
+@lru_cache(maxsize=1024)
+def json_path(path: tuple[str, ...]) -> str:
     """The path as a literal: SQLite compares the expressions of a query and an index by their text."""
     return "'$" + "".join(f".{name}" if _IDENTIFIER.fullmatch(name) else f'."{name}"' for name in path) + "'"
 
 
 @lru_cache(maxsize=1024)
-def _rank(path: tuple[str, ...]) -> str:
+def rank_sql(path: tuple[str, ...]) -> str:
+    """The expression for `divan.query.rank` of the field at a plain path."""
     return (
-        f"CASE json_type(body,{_json_path(path)}) WHEN 'null' THEN 1 WHEN 'true' THEN 2 WHEN 'false' THEN 2 "
+        f"CASE json_type(body,{json_path(path)}) WHEN 'null' THEN 1 WHEN 'true' THEN 2 WHEN 'false' THEN 2 "
         "WHEN 'integer' THEN 3 WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 6 "
         "ELSE 0 END"
     )
 
 
 @lru_cache(maxsize=1024)
-def _value(path: tuple[str, ...]) -> str:
-    return f"json_extract(body,{_json_path(path)})"
+def value_sql(path: tuple[str, ...]) -> str:
+    """The expression for the value of the field at a plain path."""
+    return f"json_extract(body,{json_path(path)})"
 
 
-@lru_cache(maxsize=4096)
-def _compare(path: tuple[str, ...], kind: int, operator: str) -> str:
-    return f"({_rank(path)}={kind} AND {_value(path)}{operator}?)"
-
-
-def _holds_nul(path: tuple[str, ...]) -> str:
-    """Whether the value at the path holds a NUL character, read from its JSON text: two paths give that as an array."""
-    text = _json_path(path)
-    return f"instr(replace(json_extract(body,{text},{text}),'\\\\',''),'\\u0000')>0"
-
-
-# Tables, indexes, updates
+# The table and its indexes
 
 
 def table_sql(table: str) -> str:
@@ -95,7 +65,7 @@ def table_sql(table: str) -> str:
 
 def nul_index_sql(table: str) -> str:
     """The statement that makes the index of the few documents whose strings this SQLite can't extract whole."""
-    return f"CREATE INDEX IF NOT EXISTS {table}_nul ON {table} (id) WHERE {_NUL}"
+    return f"CREATE INDEX IF NOT EXISTS {table}_nul ON {table} (id) WHERE {NUL_SQL}"
 
 
 def index_name(table: str, fields: Sequence[str]) -> str:
@@ -108,283 +78,58 @@ def index_name(table: str, fields: Sequence[str]) -> str:
 def index_sql(table: str, fields: Sequence[str]) -> str:
     """The statement that makes the index on these plain fields."""
     paths = [tuple(field.split(".")) for field in fields]
-    columns = ", ".join(f"{_rank(path)}, {_value(path)}" for path in paths)
+    columns = ", ".join(f"{rank_sql(path)}, {value_sql(path)}" for path in paths)
     return f'CREATE INDEX IF NOT EXISTS "{index_name(table, fields)}" ON {table} ({columns}, id)'
 
 
-@lru_cache(maxsize=512)
-def update_sql(table: str, fields: tuple[str, ...], remove: tuple[str, ...], guarded: bool) -> str | None:
-    """The statement that merges fields into a document, or `None` where SQLite does not do that exactly.
-
-    Its parameters are the JSON text of each field's value, the id and, if `guarded`, the revision.
-    """
-    if len(fields) + len(remove) > _MAX_ASSIGNMENTS or not is_plain(fields + remove) or not abilities().assigns:
-        return None
-    body = "body"
-    if remove:
-        body = f"json_remove({body},{','.join(_json_path((name,)) for name in remove)})"
-    if fields:
-        body = f"json_set({body},{','.join(f'{_json_path((name,))},json(?)' for name in fields)})"
-    guard = " AND rev=?" if guarded else ""
-    return f"UPDATE {table} SET body={body}, rev=rev+1 WHERE id=?{guard} RETURNING rev, body"
+# Documents by their id
 
 
-# Queries
-
-
-class Plan(NamedTuple):
-    """How one query is divided between SQLite and Python.
+class Statements(NamedTuple):
+    """The statements that read and write the documents of one table by their id.
 
     Attributes:
-        table: The table.
-        where: The pushed filter as SQL, or ``""``.
-        parameters: Its parameters.
-        order: The pushed sort as SQL, or ``""``.
-        pushed: The part of the filter that SQLite answers.
-        residual: The part that the matcher finishes.
-        doubtful: The paths on which the answer is exact only as long as no string there holds a NUL character.
-        sorted_near: The paths by which SQLite sorts exactly only as long as there is no number.
+        any: Reads from the table, whatever is in it.
+        get: id → rev, body.
+        get_many: a JSON list of ids → id, rev, body of those that are there.
+        insert: id, rev, body; fails if the id is taken.
+        insert_or_skip: id, rev, body; does nothing if the id is taken.
+        upsert: id, rev, body → rev; where the id is taken, the revision that is there is counted on.
+        write: body, id.
+        replace: body, id → rev.
+        replace_at: body, id, rev → rev; does nothing at another revision.
+        delete: id.
+        delete_at: id, rev; does nothing at another revision.
     """
 
-    table: str
-    where: str
-    parameters: tuple[Any, ...]
-    order: str
-    pushed: And
-    residual: And
-    doubtful: tuple[tuple[str, ...], ...]
-    sorted_near: tuple[tuple[str, ...], ...]
-
-    def select(
-        self, columns: str, limit: int | None = None, skip: int = 0, *, doubt: bool = True
-    ) -> tuple[str, tuple[Any, ...]]:
-        """The statement and its parameters, with a last column that is true if there is any NUL character."""
-        any_nul = f", ({self.any_nul()})" if doubt and self.doubtful else ""
-        sql = f"SELECT {columns}{any_nul} FROM {self.table}{self.where}{self.order}"
-        if limit is None and not skip:
-            return sql, self.parameters
-        bound = -1 if limit is None else min(limit, INT_MAX)
-        return sql + " LIMIT ? OFFSET ?", (*self.parameters, bound, min(skip, INT_MAX))
-
-    def any_nul(self) -> str:
-        """The statement that asks whether any document may hold a NUL character."""
-        return f"SELECT EXISTS(SELECT 1 FROM {self.table} WHERE {_NUL})"
-
-    def number_in_sort(self) -> str:
-        """The statement that asks whether there is a number to sort by."""
-        fields = " OR ".join(f"{_rank(path)}=3" for path in self.sorted_near)
-        return f"SELECT EXISTS(SELECT 1 FROM {self.table} WHERE {fields})"
-
-    def nul_in_fields(self) -> str:
-        """The statement that asks whether one of the doubtful fields holds a NUL character anywhere."""
-        fields = " OR ".join(map(_holds_nul, self.doubtful))
-        return f"SELECT EXISTS(SELECT 1 FROM {self.table} WHERE {_NUL} AND ({fields}))"
+    any: str
+    get: str
+    get_many: str
+    insert: str
+    insert_or_skip: str
+    upsert: str
+    write: str
+    replace: str
+    replace_at: str
+    delete: str
+    delete_at: str
 
 
-def plan_query(table: str, tree: And, sort: Sequence[SortKey], *, strings: bool = True, sorts: bool = True) -> Plan:
-    """Divide a query between SQLite and Python.
-
-    Args:
-        table: The table.
-        tree: The parsed filter.
-        sort: The sort's keys.
-        strings: Whether SQLite may compare strings; not if one that a NUL character cuts short could matter.
-        sorts: Whether SQLite may sort.
-    """
-    able = abilities()
-    writer = _Writer()
-    pushed: list[Node] = []
-    left: list[Node] = []
-    conditions: list[str] = []
-    budget = _MAX_COMPARISONS
-    for item in tree.items:
-        cost = _cost(item, able.numbers, strings)
-        if cost <= budget:
-            budget -= cost
-            pushed.append(item)
-            conditions.append(writer.write(item))
-            continue
-        left.append(item)
-        if isinstance(item, Comparison) and budget and is_plain(item.path) and (near := writer.write_near(item)):
-            budget -= 1
-            conditions.append(near)
-    paths = {key.path for key in sort}
-    order = ""
-    if sort and sorts and strings and len(sort) <= _MAX_SORT_KEYS and all(map(is_plain, paths)):
-        order = _order(sort, pushed)
-    doubtful: set[tuple[str, ...]] = set()
-    if not able.nul:
-        doubtful = writer.string_paths.union(paths) if order else writer.string_paths
-    return Plan(
-        table=table,
-        where=f" WHERE {' AND '.join(conditions)}" if conditions else "",
-        parameters=tuple(writer.parameters),
-        order=order,
-        pushed=And(tuple(pushed)),
-        residual=And(tuple(left)),
-        doubtful=tuple(doubtful),
-        sorted_near=tuple(paths) if order and able.numbers is Numbers.NEAR else (),
+def statements(table: str) -> Statements:
+    """The statements for the documents of a table."""
+    insert = f"INSERT INTO {table} (id, rev, body) VALUES (?, ?, ?)"
+    write = f"UPDATE {table} SET body=?, rev=rev+1 WHERE id=?"
+    delete = f"DELETE FROM {table} WHERE id=?"
+    return Statements(
+        any=f"SELECT 1 FROM {table} LIMIT 1",
+        get=f"SELECT rev, body FROM {table} WHERE id=?",
+        get_many=f"SELECT id, rev, body FROM {table} WHERE id IN (SELECT value FROM json_each(?))",
+        insert=insert,
+        insert_or_skip=f"{insert} ON CONFLICT (id) DO NOTHING",
+        upsert=f"{insert} ON CONFLICT (id) DO UPDATE SET body=excluded.body, rev=rev+1 RETURNING rev",
+        write=write,
+        replace=f"{write} RETURNING rev",
+        replace_at=f"{write} AND rev=? RETURNING rev",
+        delete=delete,
+        delete_at=f"{delete} AND rev=?",
     )
-
-
-def _order(sort: Sequence[SortKey], pushed: Sequence[Node]) -> str:
-    """The sort as SQL, without what the filter makes equal: SQLite would not see that an index gives the rest."""
-    parts = []
-    tests: dict[tuple[str, ...], set[str]] = {}
-    for item in pushed:
-        if isinstance(item, Comparison) and item.value is not None:
-            tests.setdefault(item.path, set()).add(item.op)
-    for key in sort:
-        direction = " DESC" if key.descending else ""
-        ops = tests.get(key.path, set())
-        if "$eq" in ops:
-            continue
-        if not ops.intersection(_ORDERINGS):
-            parts.append(f"{_rank(key.path)}{direction}")
-        parts.append(f"{_value(key.path)}{direction}")
-    return f" ORDER BY {', '.join((*parts, 'id'))}"
-
-
-def _cost(node: Node, numbers: Numbers, strings: bool, nesting: int = _MAX_NESTING) -> int:
-    """How many comparisons SQLite gets to see; more than any budget if it does not answer all of them exactly."""
-    if isinstance(node, Comparison):
-        path, op, value = node
-        if not is_plain(path):
-            return _NEVER
-        if op in ("$in", "$nin", "$all"):
-            if not all(_is_exact(item, numbers, strings) for item in value):
-                return _NEVER
-            return max(1, len(value)) if op == "$all" else 1
-        return 1 if op in ("$exists", "$size") or _is_exact(value, numbers, strings) else _NEVER
-    if not nesting:
-        return _NEVER
-    if isinstance(node, Not):
-        return _cost(node.item, numbers, strings, nesting - 1)
-    return sum(_cost(item, numbers, strings, nesting - 1) for item in node.items)
-
-
-def _is_exact(value: Any, numbers: Numbers, strings: bool) -> bool:
-    """Whether SQLite compares a value with this one as the reference does."""
-    kind = value.__class__
-    if kind is str:
-        return strings and "\0" not in value
-    if kind is int:
-        return numbers is not Numbers.NEAR
-    if kind is float:
-        return numbers is Numbers.ALL or (numbers is Numbers.ORDINARY and is_ordinary(value))
-    return kind is bool or value is None
-
-
-class _Writer:
-    """Writes pushable filters as SQL, and gathers their parameters in the order of their question marks."""
-
-    __slots__ = ("parameters", "string_paths")
-
-    def __init__(self) -> None:
-        self.parameters: list[Any] = []
-        self.string_paths: set[tuple[str, ...]] = set()
-
-    def write(self, node: Node) -> str:
-        if isinstance(node, Comparison):
-            return self._comparison(*node)
-        if isinstance(node, Not):
-            return f"NOT ({self.write(node.item)})"
-        if isinstance(node, And):
-            return f"({' AND '.join(map(self.write, node.items))})" if node.items else "1"
-        return f"({' OR '.join(map(self.write, node.items))})"
-
-    def write_near(self, comparison: Comparison) -> str | None:
-        """What an index can narrow down of a comparison with numbers that the matcher has to finish."""
-        path, op, value = comparison
-        numbers = value if op == "$in" else [value]
-        if op not in (*_ORDERINGS, "$eq", "$in") or not 0 < len(numbers) <= _MAX_NEAR:
-            return None
-        if not all(number.__class__ is int or number.__class__ is float for number in numbers):
-            return None
-        parts = []
-        for number in numbers:
-            slack = abs(number) * _SLACK + sys.float_info.min
-            parts.append(f"{_rank(path)}=3")
-            if op not in ("$lt", "$lte"):
-                parts[-1] += f" AND {_value(path)}>=?"
-                self.parameters.append(number - slack)
-            if op not in ("$gt", "$gte"):
-                parts[-1] += f" AND {_value(path)}<=?"
-                self.parameters.append(number + slack)
-        return f"({' OR '.join(f'({part})' for part in parts)})"
-
-    def _comparison(self, path: tuple[str, ...], op: str, value: Any) -> str:
-        if op == "$eq":
-            return self._equal(path, value)
-        if op in _ORDERINGS:
-            return self._ordered(path, op, value)
-        rank = _rank(path)
-        if op == "$in":
-            return self._in(path, value)
-        if op == "$exists":
-            return f"{rank}>0" if value else f"{rank}=0"
-        if op == "$ne":
-            return f"NOT {self._equal(path, value)}"
-        if op == "$nin":
-            return f"NOT {self._in(path, value)}"
-        # What no index serves hides its rank from the planner, which would take an index on it for a good start.
-        if op == "$size":
-            if value > INT_MAX:
-                return "0"
-            self.parameters.append(value)
-            return f"(+{rank}=5 AND json_array_length(body,{_json_path(path)})=?)"
-        if op == "$all":
-            items = "".join(f" AND {self._item(path, item)}" for item in value)
-            return f"(+{rank}=5{items})"
-        if value.__class__ is str:
-            self.parameters.append(value)
-            return f"((+{rank}=4 AND instr({_value(path)},?)>0) OR (+{rank}=5 AND {self._item(path, value)}))"
-        return f"(+{rank}=5 AND {self._item(path, value)})"
-
-    def _equal(self, path: tuple[str, ...], value: Any) -> str:
-        if value is None:
-            return f"({_rank(path)}=1)"
-        return self._compare(path, "=", value)
-
-    def _ordered(self, path: tuple[str, ...], op: str, value: Any) -> str:
-        if value is None:
-            return f"({_rank(path)}=1)" if op in ("$gte", "$lte") else "0"
-        return self._compare(path, _ORDERINGS[op], value)
-
-    def _compare(self, path: tuple[str, ...], operator: str, value: Any) -> str:
-        self.parameters.append(int(value) if value.__class__ is bool else value)
-        return _compare(path, self._kind(path, value), operator)
-
-    def _in(self, path: tuple[str, ...], values: Sequence[Any]) -> str:
-        groups: dict[int, list[Any]] = {}
-        parts = []
-        for value in values:
-            if value is None:
-                parts = [self._equal(path, None)]
-            else:
-                groups.setdefault(self._kind(path, value), []).append(value)
-        for kind, group in groups.items():
-            if len(group) == 1:
-                parts.append(self._equal(path, group[0]))
-            else:  # one parameter, however many values
-                self.parameters.append(json.dumps(group, ensure_ascii=False))
-                parts.append(f"({_rank(path)}={kind} AND {_value(path)} IN (SELECT value FROM json_each(?)))")
-        return f"({' OR '.join(parts)})" if parts else "0"
-
-    def _item(self, path: tuple[str, ...], value: Any) -> str:
-        """Whether the list at the path has this item."""
-        if value is None:
-            test = "j.type='null'"
-        elif value.__class__ is bool:
-            test = f"j.type='{'true' if value else 'false'}'"
-        else:
-            text = self._kind(path, value) == 4
-            self.parameters.append(value)
-            test = "j.type='text' AND j.value=?" if text else "j.type IN ('integer','real') AND j.value=?"
-        return f"EXISTS(SELECT 1 FROM json_each(body,{_json_path(path)}) AS j WHERE {test})"
-
-    def _kind(self, path: tuple[str, ...], value: Any) -> int:
-        if value.__class__ is str:
-            self.string_paths.add(path)
-            return 4
-        return 2 if value.__class__ is bool else 3
