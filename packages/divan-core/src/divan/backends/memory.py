@@ -6,15 +6,18 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from divan.backends.base import BaseDivanBackend, Serializer, apply_changes
+from divan.backends.base import BaseDivanBackend, Serializer
 from divan.backends.support import DocumentAccessors, first_revision
 from divan.documents import Document, copied
 from divan.errors import DocumentExists, DocumentNotFound, RevisionConflict
 from divan.ids import new_id
+from divan.options import Option, Reader
 from divan.query import Query, SortKey, finish, project
 from divan.serializers import DEFAULT_SERIALIZERS
+from divan.updates import apply_changes
 
 _Table = dict[str, tuple[int, dict[str, Any]]]
+"""A document's id → its revision and fields."""
 
 _named: dict[str, tuple[threading.Lock, _Table]] = {}
 _named_lock = threading.Lock()
@@ -27,12 +30,13 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
     own, gone when it is closed.
     """
 
-    default_host = ""
-    default_port = 0
+    default_host: ClassVar[str] = ""
+    default_port: ClassVar[int] = 0
     default_serializers: ClassVar[Mapping[str, Serializer]] = DEFAULT_SERIALIZERS
-    known_options: ClassVar[Mapping[str, Any]] = {}
+    known_options: ClassVar[Mapping[str, Option | Reader] | None] = {}
 
-    _lock: threading.Lock
+    db: _Table
+    _lock: threading.Lock  # shared by all that have the same database open
 
     def connect(self, database: str, host: str, port: int) -> _Table:
         if not database:
