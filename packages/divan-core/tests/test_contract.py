@@ -276,6 +276,37 @@ def test_connect_finds_the_options() -> None:
     assert seen == {"user": "ada", "password": "s3cret", "timeout": 5}
 
 
+def test_what_connect_returns_is_the_native_handle() -> None:
+    class Handing(FiveMethods):
+        handle: Any = None
+
+        def connect(self, database: str, host: str, port: int) -> Any:
+            return self.handle
+
+    assert Handing("x").db is None
+    for handle in ({}, 0, "", object()):
+        Handing.handle = handle
+        assert Handing("x").db is handle
+
+
+def test_a_driver_whose_handle_changes_may_have_it_as_a_property() -> None:
+    class Changing(BaseDivanBackend):
+        default_host = ""
+        default_port = 0
+        asked = 0
+
+        @property
+        def db(self) -> int:
+            self.asked += 1
+            return self.asked
+
+        def connect(self, database: str, host: str, port: int) -> None:
+            assert self.asked == 0
+
+    backend = Changing("x")
+    assert (backend.db, backend.db) == (1, 2)
+
+
 def test_a_backend_hides_its_secrets_when_printed() -> None:
     backend = FiveMethods("x", user="ada", password="s3cret", api_token="s3cret")
 

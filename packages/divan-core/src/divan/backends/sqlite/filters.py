@@ -21,7 +21,7 @@ from divan.validation import INT_MAX
 
 _MAX_COMPARISONS: Final = 200  # SQLite takes expressions 1,000 levels deep, and a chain of ANDs counts as levels
 _NEVER: Final = _MAX_COMPARISONS + 1
-_MAX_NESTING: Final = 8  # its parser's stack may hold 100 entries
+_MAX_NESTING: Final = 8  # the stack of SQLite's parser may hold 100 entries
 _MAX_SORT_KEYS: Final = 16
 _MAX_NEAR: Final = 50
 _SLACK: Final = 1e-12  # of a number: far more than SQLite is ever off by, and still next to nothing
