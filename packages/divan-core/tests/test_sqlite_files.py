@@ -347,6 +347,25 @@ def test_a_file_that_is_gone_fails_the_ping(path: Path) -> None:
     backend.close()
 
 
+def test_a_table_that_is_gone_fails_the_ping(path: Path) -> None:
+    backend = SQLiteBackend(str(path))
+    backend.db.execute("DROP TABLE documents")
+    with pytest.raises(ConnectionFailed, match=r"documents\.db can't be read: no such table"):
+        backend.ping()
+    backend.close()
+
+
+def test_the_native_handle_is_opened_by_the_file_and_can_not_be_set(path: Path) -> None:
+    backend = SQLiteBackend(str(path))
+    assert isinstance(backend.db, sqlite3.Connection)
+    assert backend.db is backend.db
+    with pytest.raises(AttributeError):
+        backend.db = None  # type: ignore[misc]
+    backend.close()
+    with pytest.raises(StoreClosed):
+        _ = backend.db
+
+
 def test_after_close_every_call_says_so(path: Path) -> None:
     backend = SQLiteBackend(str(path))
     backend.create({}, "y")

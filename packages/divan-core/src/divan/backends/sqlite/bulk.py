@@ -10,7 +10,6 @@ from divan.backends.sqlite.connections import DatabaseFile
 from divan.backends.sqlite.documents import encode, merge, new_row, read, update_sql
 from divan.backends.sqlite.errors import is_taken
 from divan.backends.sqlite.sql import Statements
-from divan.backends.support import attempt
 from divan.documents import Document
 from divan.errors import DivanError, DocumentExists, DocumentNotFound
 from divan.updates import Change
@@ -49,8 +48,14 @@ def get_documents(file: DatabaseFile, sql: Statements, document_ids: Sequence[st
 
 def update_documents(file: DatabaseFile, sql: Statements, changes: Sequence[Change]) -> list[Document | DivanError]:
     """Update documents; one result a change, in order: the document, or the error that is its own."""
+    results: list[Document | DivanError] = []
     with file.transaction() as writer:
-        return [attempt(_update, writer, file.table, sql, *change) for change in changes]
+        for change in changes:
+            try:
+                results.append(_update(writer, file.table, sql, *change))
+            except DivanError as error:
+                results.append(error)
+    return results
 
 
 def _update(
