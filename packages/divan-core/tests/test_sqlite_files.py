@@ -360,7 +360,7 @@ def test_the_native_handle_is_opened_by_the_file_and_can_not_be_set(path: Path) 
     assert isinstance(backend.db, sqlite3.Connection)
     assert backend.db is backend.db
     with pytest.raises(AttributeError):
-        backend.db = None  # type: ignore[misc]
+        backend.db = None  # type: ignore[assignment]
     backend.close()
     with pytest.raises(StoreClosed):
         _ = backend.db
