@@ -257,12 +257,12 @@ class _Queues:
         with self._lock:
             queue = self._queues.setdefault(key, _Queue())
             queue.length += 1
-        held = queue.lock.acquire(timeout=seconds)
+        turn = queue.lock.acquire(timeout=seconds)
         try:
-            yield queue if held else None
+            yield queue if turn is not None else None
         finally:
-            if held:
-                queue.lock.release()
+            if turn is not None:
+                turn.release()
             with self._lock:
                 queue.length -= 1
                 if not queue.length:

@@ -1,72 +1,90 @@
-"""A lock that serves its waiters in turn: what writers of one process queue up at."""
+"""A lock that serves its waiters in turn, and is not lost to an exception that a signal's handler raises."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from types import TracebackType
+import time
+from typing import Any, Final
+
+_RLock: Final[Any] = type(threading.RLock())  # a class of C's, which typeshed takes for one that can't be derived from
+
+
+class Turn(_RLock):  # type: ignore[misc]  # of a class that mypy knows nothing of
+    """One acquisition of a `FairLock`, and a place in its queue: locked until whoever took it lets go.
+
+    Its `release` is a function of C, which nothing interrupts half-way. It is called once, by the thread that took it.
+
+    Attributes:
+        before: The place before this one, until that has let go.
+    """
+
+    __slots__ = ("before",)
+
+    before: Turn | None
 
 
 class FairLock:
-    """A `threading.Lock` that goes to those who wait for it in the order in which they came.
+    """A lock that goes to those who wait for it in the order in which they came.
 
     Python's own lock goes to whoever asks at the right moment: among threads that take it again and again, one that
     waits for it may wait for as long as they go on. Here nobody waits for more than those before it.
+
+        turn = lock.acquire(timeout)
+        if turn is None: ...  # the time was up
+        try: ...
+        finally: turn.release()
+
+    A signal's handler may raise at any instruction; what this lock gives is not lost then, nor is a place in its queue
+    left behind. Between the end of `acquire` and the ``try`` stands no call, and only at calls and jumps does Python
+    run a handler; and a ``finally`` whose first call is a function of C runs it, whatever comes. So there is no
+    context manager here: one that is written in Python can be interrupted as its ``__exit__`` begins.
     """
 
-    __slots__ = ("_guard", "_held", "_waiting")
+    __slots__ = ("_guard", "_last")
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._held = False
-        self._waiting: deque[threading.Lock] = deque()  # each locked until it is that waiter's turn
+        self._guard = threading.Lock()  # held while a place is taken: a few instructions, and none a call
+        self._last: Turn | None = None
 
-    def acquire(self, timeout: float = -1) -> bool:
+    def acquire(self, timeout: float = -1) -> Turn | None:
         """Take the lock, after those who came first.
 
         Args:
             timeout: How long to wait, in seconds; for ever with -1.
 
         Returns:
-            Whether it is held now.
+            What lets go of the lock; `None` if the time was up first, or if this thread holds the lock already.
         """
-        with self._guard:
-            if not self._held:
-                self._held = True
-                return True
-            turn = threading.Lock()
-            turn.acquire()
-            self._waiting.append(turn)
+        turn = Turn()
+        turn.acquire()
+        turn.before = None
         try:
-            if turn.acquire(timeout=timeout):
-                return True
-        except BaseException:  # a signal's handler may raise
-            if not self._leave(turn):
-                self.release()
+            with self._guard:
+                turn.before = self._last
+                self._last = turn
+            if turn.before is not None and not _wait(turn, timeout):
+                turn.release()  # whoever stands behind waits for the one before
+                return None
+        except BaseException:
+            before = turn.before
+            if before is not None and before._is_owned():  # it had let go already
+                turn.before = before.before
+            turn.release()
             raise
-        return not self._leave(turn)
+        return turn
 
-    def _leave(self, turn: threading.Lock) -> bool:
-        """Wait no longer; `False` if the lock has come just now."""
-        with self._guard:
-            try:
-                self._waiting.remove(turn)
-            except ValueError:
+
+def _wait(turn: Turn, timeout: float) -> bool:
+    """Wait until all that stand before a place have let go; whether they did in time."""
+    deadline = None if timeout < 0 else time.monotonic() + timeout
+    while (before := turn.before) is not None:
+        if before._is_owned():  # by this very thread, which a signal's handler interrupted: it never lets go meanwhile
+            return False
+        if not before.acquire(False):
+            if deadline is None:
+                before.acquire()
+            elif not before.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 return False
-        return True
-
-    def release(self) -> None:
-        """Hand the lock to the one who has waited longest."""
-        with self._guard:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._held = False
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.release()
+        # That place is passed, and its lock is this thread's for good: nobody else asks for it.
+        turn.before = before.before
+    return True

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn
 
-from divan.backends.locks import FairLock
+from divan.backends.locks import FairLock, Turn
 from divan.backends.sqlite.errors import Translate, translate, translate_opening
 from divan.backends.sqlite.opening import check_file, open_first
 from divan.errors import ConnectionFailed, DivanError, OperationTimeout, StoreClosed
@@ -67,12 +67,13 @@ class DatabaseFile:
         self.generation = 0
         self.readers: Any = []
         self._lock = FairLock()
+        self._turn: Turn | None = None
         self._writer: sqlite3.Cursor | None = None
         self._native: sqlite3.Connection | None = None
         self._native_is_known = False
         self._held: set[Any] = set()
         self._alive = 0  # connections that are open, of whatever kind
-        self._paused = False
+        self._paused: Turn | None = None
         self._closed = False
         check_file(self.path, create=create and not read_only)
         _files.add(self)
@@ -212,8 +213,12 @@ class DatabaseFile:
             self.discard(cursor.connection)
         for held in list(self._held):
             held.release()
-        with self._lock:
+        turn = self._lock.acquire()
+        try:
             self._discard_rest(native=True)
+        finally:
+            if turn is not None:
+                turn.release()
 
     def _discard_rest(self, *, native: bool) -> None:
         if self._writer is not None:
@@ -231,7 +236,7 @@ class DatabaseFile:
     def pause_writing(self) -> None:
         """Before a fork: let no thread write, and close what is not being read from."""
         self._paused = self._lock.acquire(timeout=self.timeout)
-        if self._paused:
+        if self._paused is not None:
             self._discard_rest(native=not self._native_is_known)
 
     def close_idle(self) -> bool:
@@ -245,8 +250,8 @@ class DatabaseFile:
 
     def resume_writing(self) -> None:
         """After a fork, in the parent."""
-        if self._paused:
-            self._lock.release()
+        if self._paused is not None:
+            self._paused.release()
 
     def start_anew(self) -> None:
         """After a fork, in the child: inherit nothing; or refuse everything, if a connection could not be closed."""
@@ -276,19 +281,22 @@ class _Writing:
 
     def __enter__(self) -> sqlite3.Cursor:
         file = self._file
-        if not file._lock.acquire(timeout=file.timeout):
+        turn = file._lock.acquire(timeout=file.timeout)
+        if turn is None:
             raise OperationTimeout(f"other threads wrote to {file.path} for {file.timeout:g} s; nothing was written")
         try:
+            file._turn = turn
             return file._writer or file._open_writer()
         except BaseException:
-            file._lock.release()
+            turn.release()
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         file = self._file
-        file._lock.release()
+        assert file._turn is not None  # of this thread, while nobody else has one
+        file._turn.release()
         if error is not None and isinstance(error, sqlite3.Error):
             raise file.translated(error) from error
 
