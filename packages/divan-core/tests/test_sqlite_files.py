@@ -359,8 +359,9 @@ def test_the_native_handle_is_opened_by_the_file_and_can_not_be_set(path: Path) 
     backend = SQLiteBackend(str(path))
     assert isinstance(backend.db, sqlite3.Connection)
     assert backend.db is backend.db
+    name = "db"
     with pytest.raises(AttributeError):
-        backend.db = None  # type: ignore[assignment]
+        setattr(backend, name, None)
     backend.close()
     with pytest.raises(StoreClosed):
         _ = backend.db
