@@ -17,7 +17,8 @@ try:
 except ImportError as error:
     raise ImportError("divan.aio needs anyio: pip install 'divan-core[aio]'", name=error.name) from error
 
+from divan.aio.opening import DEFAULT_MAX_THREADS, Opening, open
 from divan.aio.results import AsyncResults
-from divan.aio.store import DEFAULT_MAX_THREADS, AsyncStore, Opening, open
+from divan.aio.store import AsyncStore
 
 __all__ = ["DEFAULT_MAX_THREADS", "AsyncResults", "AsyncStore", "Opening", "open"]

@@ -1,120 +1,21 @@
-"""Internal: the Store for coroutines: `open`, and the `AsyncStore` that it gives."""
+"""Internal: `AsyncStore`: the Store's methods as coroutines, each run in a worker thread."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Final, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, overload
 
 from divan.aio.results import AsyncResults
 from divan.aio.workers import Job, Workers
-from divan.backends.base import BaseDivanBackend
 from divan.documents import REMOVE, Document
 from divan.errors import BulkError, StoreClosed
-from divan.opening import open as open_store
 from divan.query import Explanation
 from divan.serializers import FieldSerializer
-from divan.store.schemas import M
 from divan.store.store import D, Store
 
 _T = TypeVar("_T")
-
-DEFAULT_MAX_THREADS: Final = 40
-"""How many calls of one Store may run at once, unless `open` is told otherwise (anyio's own default)."""
-
-
-@overload
-def open(
-    url: str | type[BaseDivanBackend] | None,
-    schema: type[M],
-    *,
-    database: str | None = ...,
-    host: str | None = ...,
-    port: int | None = ...,
-    allow_scans: bool = ...,
-    plugins: Iterable[object] = ...,
-    max_threads: int = ...,
-    **options: Any,
-) -> Opening[M]: ...
-@overload
-def open(
-    url: str | type[BaseDivanBackend] | None = ...,
-    schema: Any = ...,
-    *,
-    database: str | None = ...,
-    host: str | None = ...,
-    port: int | None = ...,
-    allow_scans: bool = ...,
-    plugins: Iterable[object] = ...,
-    max_threads: int = ...,
-    **options: Any,
-) -> Opening[Document]: ...
-def open(
-    url: str | type[BaseDivanBackend] | None = None,
-    schema: Any = None,
-    *,
-    database: str | None = None,
-    host: str | None = None,
-    port: int | None = None,
-    allow_scans: bool = True,
-    plugins: Iterable[object] = (),
-    max_threads: int = DEFAULT_MAX_THREADS,
-    **options: Any,
-) -> Opening[Any]:
-    """Open a store for coroutines: ``await`` what this returns, or use it in an ``async with`` statement.
-
-    Args:
-        url: As for `divan.open`, like all that follow but `max_threads`.
-        schema: Field name → field type, or a class.
-        database: The database, where `url` is no URL.
-        host: Host name, where `url` is no URL.
-        port: Port, where `url` is no URL.
-        allow_scans: Whether a query may read every document of the database.
-        plugins: Plugin modules or objects, beside the installed ones, for this Store alone.
-        max_threads: How many calls may run at once; the others wait for their turn.
-        **options: The backend's options, ``user`` and ``password``.
-
-    Returns:
-        The store that is being opened; nothing happens before it is awaited or entered, which raises what `divan.open`
-        raises.
-    """
-    if isinstance(max_threads, bool) or not isinstance(max_threads, int) or max_threads < 1:
-        raise ValueError(f"max_threads is a whole number from 1 on, not {max_threads!r}")
-    opener = partial(
-        open_store, url, schema, database=database, host=host, port=port, allow_scans=allow_scans, plugins=plugins
-    )
-    return Opening(partial(opener, **options), max_threads)
-
-
-class Opening(Generic[D]):
-    """A store that is being opened; made by `open`."""
-
-    def __init__(self, opener: Callable[[], Store[D]], max_threads: int) -> None:
-        self._opener = opener
-        self._max_threads = max_threads
-        self._store: AsyncStore[D] | None = None
-
-    def __await__(self) -> Generator[Any, None, AsyncStore[D]]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> AsyncStore[D]:
-        self._store = await self._open()
-        return self._store
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        if self._store is not None:
-            await self._store.close()
-
-    async def _open(self) -> AsyncStore[D]:
-        workers = Workers(self._max_threads)
-        opened: list[Store[D]] = []
-        try:
-            await workers.run(lambda: opened.append(self._opener()))
-        except BaseException:
-            await workers.finish(lambda: _close_all(opened))  # it may be open, or about to be, with nobody to close it
-            raise
-        return AsyncStore(opened[0], workers)
 
 
 class AsyncStore(Generic[D]):
@@ -470,11 +371,6 @@ class AsyncStore(Generic[D]):
         if self._closed:
             raise StoreClosed(f"the store {self.url} is closed; open it again")
         return await self._workers.run(function, job)
-
-
-def _close_all(stores: list[Store[D]]) -> None:
-    for store in stores:
-        store.close()
 
 
 def _until_abandoned(items: Iterable[_T], job: Job) -> Iterator[_T]:
