@@ -43,8 +43,8 @@ JUNIT = ROOT / "build" / "junit"
 # begin in the order of `tests/support/plugin.py`.
 WORKERS = ["-n", "auto", "--maxprocesses=4"]
 PARALLEL = [*WORKERS, "--dist=loadscope", "--no-loadscope-reorder"]
-# Fewer sequences of random calls than a class of the suite says.
-BRIEF = ["-p", "divan.testing.plugin", "--divan-sequences=10"]
+# A fifth of the generated values or less, and fewer sequences of random calls than a class of the suite says.
+BRIEF = ["--hypothesis-profile=brief", "-p", "divan.testing.plugin", "--divan-sequences=10"]
 # Percent of the lines that the tests reach in their own processes, a little below what was measured: in CI, a run that
 # reaches fewer fails.
 FLOOR = 90

@@ -12,6 +12,7 @@ from tests.support.servers import Server
 
 # How fast a machine is decides over no test with generated values.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("brief", settings.get_profile("unhurried"), max_examples=20)
 settings.load_profile("unhurried")
 
 

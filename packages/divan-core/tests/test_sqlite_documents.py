@@ -92,7 +92,7 @@ json_values = st.recursive(
 field_names = st.sampled_from(["a", "b", "c", "x y", "x-y", "7", "é", 'q"', "a/b", "\\", "$"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=settings.default.max_examples * 3 // 2, deadline=None)
 @given(
     before=st.dictionaries(field_names, json_values, max_size=5),
     data=st.dictionaries(field_names, json_values, max_size=3),

@@ -186,7 +186,11 @@ def shown(found: Any) -> list[str]:
     return [f"{document.id} {document!r}" for document in found]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=settings.default.max_examples * 3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(
     case=cases(),
     sort=st.lists(st.sampled_from(SORTS), max_size=3),

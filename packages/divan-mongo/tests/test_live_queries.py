@@ -53,7 +53,7 @@ _sorts = st.lists(st.builds(lambda sign, field: sign + field, st.sampled_from(["
 
 
 @settings(
-    max_examples=150,
+    max_examples=settings.default.max_examples * 3 // 2,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -77,7 +77,7 @@ def numbers(redis_server: Server) -> Iterator[tuple[Store, redis.Redis, str]]:
 @example(text="-9223372036854775808", by=-1)
 @example(text="1e308", by=1e308)
 @example(text="-1e308", by=-1e308)
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=settings.default.max_examples * 4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_increment_adds_exactly_as_the_reference_does(
     numbers: tuple[Store, redis.Redis, str], text: str | None, by: int | float
 ) -> None:
