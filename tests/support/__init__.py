@@ -1,0 +1,1 @@
+"""What the tests of all packages share; every source distribution takes it along."""
