@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
 import tomllib
 import zipfile
@@ -53,24 +52,6 @@ def env(wheels: dict[str, Path]) -> Iterator[Environment]:
     env.pip("uninstall", "--yes", *wheels)
 
 
-def run(env: Environment, *arguments: str, folder: Path, stdin: str = "") -> str:
-    """Run a module in the environment; what it prints."""
-    own = ("DIVAN_", "PYTHON", "PYTEST_", "PIP_")  # settings of this run, and of no other
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    done = subprocess.run(
-        [str(env.python), "-m", *arguments],
-        cwd=folder,
-        env=kept,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 LIST = """
 import divan, json
 print(json.dumps({info.name: [info.distribution, info.version, info.summary] for info in divan.list_backends()}))
@@ -107,7 +88,7 @@ class TestABackendOfAStranger:
 
     @needs_click
     def test_is_in_order_by_the_command_lines_check(self, env: Environment, tmp_path: Path) -> None:
-        printed = run(env, "divan.cli", "backends", "--check", "--json", folder=tmp_path)
+        printed = env.module("divan.cli", "backends", "--check", "--json", folder=tmp_path)
 
         row = next(row for row in json.loads(printed) if row["name"] == "lmdb")
         assert row["error"] is None
@@ -117,7 +98,7 @@ class TestABackendOfAStranger:
         arguments = ["-q", "-c", os.devnull, "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
         arguments += ["-p", "divan.testing.plugin", "--divan-sequences", "20"]
 
-        summary = run(env, "pytest", *arguments, str(LMDB / "tests"), folder=tmp_path).splitlines()[-1]
+        summary = env.module("pytest", *arguments, str(LMDB / "tests"), folder=tmp_path).splitlines()[-1]
 
         found = re.search(r"(\d+) passed", summary)
         assert found, summary
@@ -127,17 +108,10 @@ class TestABackendOfAStranger:
     @needs_click
     def test_works_on_the_command_line(self, env: Environment, tmp_path: Path) -> None:
         url = f"lmdb:///{tmp_path.as_posix()}/guests.lmdb"
-        run(
-            env,
-            "divan.cli",
-            "create",
-            url,
-            "--quiet",
-            folder=tmp_path,
-            stdin='{"_id": "a", "n": 1}\n{"_id": "b", "n": 2}\n',
-        )
+        rows = '{"_id": "a", "n": 1}\n{"_id": "b", "n": 2}\n'
+        env.module("divan.cli", "create", url, "--quiet", folder=tmp_path, stdin=rows)
 
-        printed = run(env, "divan.cli", "find", url, "--where", '{"n": {"$gt": 1}}', "--fields", "n", folder=tmp_path)
+        printed = env.module("divan.cli", "find", url, "--where", '{"n": {"$gt": 1}}', "--fields", "n", folder=tmp_path)
 
         assert [json.loads(line)["_id"] for line in printed.splitlines()] == ["b"]
 
@@ -156,7 +130,7 @@ class TestASerializerPluginOfAStranger:
     def test_passes_its_own_tests(self, env: Environment, tmp_path: Path) -> None:
         arguments = ["-q", "-c", os.devnull, "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
 
-        assert " passed" in run(env, "pytest", *arguments, str(SHOP / "tests"), folder=tmp_path)
+        assert " passed" in env.module("pytest", *arguments, str(SHOP / "tests"), folder=tmp_path)
 
     def test_the_example_in_its_readme_runs(self, env: Environment) -> None:
         readme = (SHOP / "README.md").read_text(encoding="utf-8")
@@ -167,7 +141,7 @@ class TestASerializerPluginOfAStranger:
     @needs_click
     @pytest.mark.parametrize("backend", ["memory", "sqlite"])
     def test_is_named_as_the_source_of_its_field_types(self, env: Environment, tmp_path: Path, backend: str) -> None:
-        printed = run(env, "divan.cli", "serializers", "--backend", backend, "--json", folder=tmp_path)
+        printed = env.module("divan.cli", "serializers", "--backend", backend, "--json", folder=tmp_path)
 
         rows = {row["field_type"]: row for row in json.loads(printed)["serializers"]}
         assert rows["PointField"]["source"] == rows["MoneyField"]["source"] == "plugin divan-shop"
@@ -236,14 +210,16 @@ def test_a_field_type_of_a_plugin_works_on_the_command_line(env: Environment, tm
     typed = ["--schema", "at=PointField"]
     point = {"latitude": 48.137, "longitude": 11.575}
 
-    created = run(env, "divan.cli", "create", store_url, json.dumps({"_id": "a", "at": point}), *typed, folder=tmp_path)
+    created = env.module(
+        "divan.cli", "create", store_url, json.dumps({"_id": "a", "at": point}), *typed, folder=tmp_path
+    )
 
     assert json.loads(created)["at"] == point
     if not store_url.startswith("memory:"):  # another process' memory is another store
         where = json.dumps({"at": point})
-        found = run(env, "divan.cli", "find", store_url, "--where", where, *typed, folder=tmp_path)
+        found = env.module("divan.cli", "find", store_url, "--where", where, *typed, folder=tmp_path)
         assert json.loads(found)["at"] == point
-        run(env, "divan.cli", "delete", store_url, "a", folder=tmp_path)
+        env.module("divan.cli", "delete", store_url, "a", folder=tmp_path)
 
 
 # The directory

@@ -157,19 +157,40 @@ class Environment:
         """Run the command line; what it prints."""
         return self._call(["-m", "divan.cli", *arguments], {})
 
+    def module(self, name: str, *arguments: str, folder: Path, stdin: str = "") -> str:
+        """Run a module in a folder; what it prints.
+
+        Args:
+            name: The module's name.
+            *arguments: What it is given.
+            folder: Where it runs.
+            stdin: What it reads from standard input.
+        """
+        return self._call(["-m", name, *arguments], {}, folder, stdin)
+
     def pip(self, *arguments: str) -> None:
         """Run this environment's pip, which asks no index."""
         command, *rest = arguments
         offline = ["--no-index", "--no-deps"] if command == "install" else []
         self._call(["-m", "pip", "--disable-pip-version-check", "--quiet", command, *offline, *rest], {})
 
-    def _call(self, arguments: list[str], environment: Mapping[str, str]) -> str:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DIVAN_", "PYTHON", "PIP_"))}
+    def _call(
+        self, arguments: list[str], environment: Mapping[str, str], folder: Path | None = None, stdin: str = ""
+    ) -> str:
+        own = ("DIVAN_", "PYTHON", "PYTEST_", "PIP_")  # settings of this run, and of no other
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         done = subprocess.run(
-            [str(self.python), *arguments], env={**kept, **environment}, capture_output=True, text=True, check=False
+            [str(self.python), *arguments],
+            cwd=folder,
+            env={**kept, **environment},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"{arguments}: {done.stderr or done.stdout}")
+            raise RuntimeError(f"{arguments}: {done.stdout}{done.stderr}")
         return done.stdout
 
 
