@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -51,7 +52,13 @@ def texts(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("command", "own"),
     [
-        ("new-backend", {"src/divan_acme/backend.py", "src/divan_acme/folder.py", "tests/test_conformance.py"}),
+        (
+            "new-backend",
+            {
+                *(f"src/divan_acme/{room}.py" for room in ("backend", "options", "errors", "documents", "folder")),
+                *(f"tests/test_{subject}.py" for subject in ("conformance", "options", "folder")),
+            },
+        ),
         ("new-serializers", {"src/divan_acme/plugin.py", "src/divan_acme/fields.py", "tests/test_fields.py"}),
     ],
 )
@@ -104,6 +111,22 @@ def test_the_core_that_wrote_it_is_what_it_needs(run: Run, tmp_path: Path) -> No
 
     project = tomllib.loads(texts(tmp_path / "divan-acme")["pyproject.toml"])["project"]
     assert re.fullmatch(r"divan-core>=\d+\.\d+,<\d+(\.\d+)?", project["dependencies"][0])
+
+
+@each_kind
+def test_the_metadata_promises_no_more_than_what_its_ci_tests(run: Run, tmp_path: Path, command: str) -> None:
+    run(command, "acme")
+
+    written = texts(tmp_path / "divan-acme")
+    classifiers = tomllib.loads(written["pyproject.toml"])["project"]["classifiers"]
+    workflow = written[".github/workflows/ci.yml"]
+    (versions,) = re.findall(r"^ *python: (\[.*\])$", workflow, flags=re.MULTILINE)
+    tested = [f"Programming Language :: Python :: {version}" for version in json.loads(versions)]
+    assert [line for line in classifiers if re.search(r":: Python :: \d+\.", line)] == tested
+    assert set(re.findall(r"runs-on: (\w+)", workflow)) == {"ubuntu"}
+    assert [line for line in classifiers if line.startswith("Operating System")] == [
+        "Operating System :: POSIX :: Linux"
+    ]
 
 
 @pytest.mark.parametrize("author", ["Zoë", 'Ann "The" O\\Neill'])

@@ -1,4 +1,4 @@
-"""The options of an ``lmdb://`` URL, each declared once: how it is read, its default, and what it is for."""
+"""The options of a URL, each declared once: how it is read, its default, and what it is for."""
 
 from __future__ import annotations
 
