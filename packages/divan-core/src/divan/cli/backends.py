@@ -17,6 +17,7 @@ from divan.cli.parsing import Command, backend_names
 from divan.cli.text import one_line
 from divan.discovery import find_backend
 from divan.errors import BackendLoadError, DivanError, PluginConflict
+from divan.options import Option, Reader, is_secret
 from divan.plugins import Plugins, load_plugins
 from divan.serializers import DEFAULT_SERIALIZERS, PLAIN_FIELD_TYPES, Offers, pick_serializer
 
@@ -35,20 +36,99 @@ _ABILITIES: Final = {
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def _complete_backend(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in backend_names() if name.startswith(incomplete)]
+
+
 @click.command(cls=Command)
+@click.argument("name", required=False, shell_complete=_complete_backend)
 @click.option("--check", is_flag=True, help="Import each, show what it can do, and exit 1 if one is broken.")
 @_json_option
-def backends(check: bool, as_json: bool) -> int:
-    """List the installed backends.
+def backends(name: str | None, check: bool, as_json: bool) -> int:
+    """List the installed backends, or describe the one called NAME with the options of its URLs.
 
-    None is imported without --check.
+    The list imports none without --check. The one called NAME is imported: its options are declared in its class.
     """
+    if name is not None:
+        if check:
+            raise click.UsageError("--check is about all backends: leave NAME out", click.get_current_context())
+        found = describe_backend(name)
+        if as_json:
+            write(to_json(found) + "\n")
+        else:
+            _print_backend(found)
+        return exits.OK
     rows = describe_backends(check=check)
     if as_json:
         _print_list(rows)
     else:
         _print_backends(rows, check)
     return exits.FAILED if any(row.get("error") for row in rows) else exits.OK
+
+
+def describe_backend(name: str) -> dict[str, Any]:
+    """What metadata tells of one backend, and its options.
+
+    Args:
+        name: The backend's name, an alias, or ``"distribution:name"``.
+
+    Returns:
+        What `describe_backends` has a row of, and ``"options"``: the name, the default and the purpose of each, or
+        `None` if the backend checks its options itself; ``"further_options"`` tells whether it takes more than those.
+
+    Raises:
+        BackendNotFound, AmbiguousBackend, BackendLoadError: if the backend can't be had.
+    """
+    info = find_backend(name)
+    with redirect_stdout(sys.stderr):  # a module that prints must not spoil what is printed here
+        driver = info.load()
+    known = driver.known_options
+    options = None if known is None else [_describe_option(option, declared) for option, declared in known.items()]
+    further = known is None or driver.read_options is not BaseDivanBackend.read_options
+    return {**_describe(info, divan.list_backends()), "options": options, "further_options": further}
+
+
+def _describe_option(name: str, declared: Option | Reader) -> dict[str, Any]:
+    """One entry of a backend's `known_options`; of a reader alone, nothing but the name is known."""
+    if not isinstance(declared, Option):
+        return {"name": name, "default": None, "about": None}
+    hidden = is_secret(name) and declared.default is not None
+    return {"name": name, "default": "***" if hidden else declared.default, "about": declared.about}
+
+
+def _print_backend(found: Mapping[str, Any]) -> None:
+    lines = [
+        ("name", found["name"]),
+        ("aliases", ", ".join(found["aliases"])),
+        ("distribution", found["distribution"]),
+        ("version", found["version"]),
+        ("entry point", found["value"]),
+        ("summary", found["summary"]),
+    ]
+    table(["field", "value"], lines, header=False)
+    options = found["options"]
+    if options is None:
+        write(f"{found['name']} checks its options itself\n")
+    elif not options:
+        write(f"{found['name']} has no options\n")
+    else:
+        rows = [[row["name"], _shown_default(row), row["about"] or ""] for row in options]
+        table(["option", "default", "about"], rows)
+        if found["further_options"]:
+            write(f"{found['name']} takes further options, and checks those itself\n")
+    _print_conflicts(found)
+
+
+def _shown_default(row: Mapping[str, Any]) -> str:
+    """An option's default as a URL would say it; ``none`` where there is none, nothing where it is not declared."""
+    value = row["default"]
+    if value is None:
+        return "" if row["about"] is None else "none"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return to_json(value)
 
 
 def describe_backends(*, check: bool) -> list[dict[str, Any]]:
@@ -69,7 +149,7 @@ def _describe(info: divan.BackendInfo, infos: list[divan.BackendInfo]) -> dict[s
     """What metadata alone tells of a backend."""
     names = {info.name, *info.aliases}
     rivals = sorted(
-        {other.qualified_name for other in infos if other is not info and names & {other.name, *other.aliases}}
+        {other.qualified_name for other in infos if other != info and names & {other.name, *other.aliases}}
     )
     return {
         "name": info.name,
@@ -112,12 +192,16 @@ def _print_backends(rows: list[dict[str, Any]], check: bool) -> None:
     else:
         table([*columns, "summary"], [[*line, row["summary"]] for line, row in zip(known, rows, strict=True)])
     for row in rows:
-        if row["conflicts"]:
-            own = f"{row['distribution']}:{row['name']}"
-            write(f"{own} shares a name with {', '.join(row['conflicts'])}; open it as {own}://…\n")
+        _print_conflicts(row)
     for row in rows:
         if row.get("error"):
             write(f"broken: {row['error']}\n")
+
+
+def _print_conflicts(row: Mapping[str, Any]) -> None:
+    if row["conflicts"]:
+        own = f"{row['distribution']}:{row['name']}"
+        write(f"{own} shares a name with {', '.join(row['conflicts'])}; open it as {own}://…\n")
 
 
 def _default(row: Mapping[str, Any]) -> str:
@@ -128,10 +212,6 @@ def _default(row: Mapping[str, Any]) -> str:
 
 def _abilities(methods: Iterable[str]) -> str:
     return ", ".join(_ABILITIES.get(method, method) for method in methods if method != "close")
-
-
-def _complete_backend(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in backend_names() if name.startswith(incomplete)]
 
 
 @click.command(cls=Command)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import divan
+from divan.backends.support import attempt
 from divan.cli.exits import code_of_all
 from divan.cli.reading import batches
 from divan.cli.text import Reporter
@@ -73,15 +74,8 @@ def put_many(store: divan.Store) -> Run:
             if error.__cause__ is not None:
                 raise
             return [
-                _attempt(store.put, item) if isinstance(result, DocumentExists) else result
+                attempt(store.put, *item) if isinstance(result, DocumentExists) else result
                 for item, result in zip(items, error.results, strict=True)
             ]
 
     return run
-
-
-def _attempt(function: Callable[..., Any], arguments: Iterable[Any]) -> Any:
-    try:
-        return function(*arguments)
-    except DivanError as error:
-        return error

@@ -92,7 +92,7 @@ def printable(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """The same for JSON text, with escapes that leave its meaning as it is."""
+    r"""JSON text with ``\u001b`` or ``\u202e`` for what a terminal might obey or reorder: it means what it did."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _json_escape(char) for char in text)
