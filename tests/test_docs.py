@@ -7,6 +7,7 @@ A block that can't be run here says why, in a comment right before it: ``<!-- no
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import os
@@ -256,3 +257,33 @@ def test_the_command_line_page_shows_every_exit_code() -> None:
 def test_the_site_describes_every_public_name_of_the_package() -> None:
     described = "".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/**/*.md"))
     assert [name for name in divan.__all__ if f"`{name}`" not in described and f"divan.{name}" not in described] == []
+
+
+# The border between what is public and what is not
+
+
+def _named_on_api_pages() -> set[str]:
+    """The modules and names on the API pages, and what they are parts of."""
+    names = set()
+    for page in ROOT.glob("docs/api/*.md"):
+        for name in re.findall(r"\bdivan(?:_[a-z]+)?(?:\.\w+)*", page.read_text(encoding="utf-8")):
+            parts = name.split(".")
+            names |= {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    return names
+
+
+def _says_nothing(path: Path, module: str, named: set[str]) -> bool:
+    if module in named or any(part.startswith("_") for part in module.split(".")):
+        return False
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return not docstring.startswith("Internal: ")
+
+
+def test_every_module_is_on_an_api_page_or_says_that_it_is_internal() -> None:
+    named = _named_on_api_pages()
+    modules = {
+        ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): path
+        for source in ROOT.glob("packages/*/src")
+        for path in source.rglob("*.py")
+    }
+    assert [module for module, path in sorted(modules.items()) if _says_nothing(path, module, named)] == []

@@ -1,4 +1,4 @@
-"""The backends and plugins that are known to exist: one table, for the `pip install` hints and the docs' directory."""
+"""Internal: the backends and plugins that are known: one table, for `pip install` hints and the docs' directory."""
 
 from __future__ import annotations
 

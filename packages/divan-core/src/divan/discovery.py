@@ -1,4 +1,4 @@
-"""Which backends are installed: read from distribution metadata, without importing any of them."""
+"""Internal: which backends are installed: read from distribution metadata, without importing any of them."""
 
 from __future__ import annotations
 

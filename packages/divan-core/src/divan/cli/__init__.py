@@ -1,4 +1,4 @@
-"""The command line, ``divan``; needs ``divan-core[cli]``."""
+"""Internal: the command line, ``divan``; needs ``divan-core[cli]``."""
 
 from __future__ import annotations
 

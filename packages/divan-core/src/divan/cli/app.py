@@ -1,4 +1,4 @@
-"""The ``divan`` command: its subcommands, and how what they raise becomes one line and an exit code."""
+"""Internal: the ``divan`` command: its subcommands, and how what they raise becomes one line and an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that show what is installed: `backends` and `serializers`."""
+"""Internal: the commands that show what is installed: `backends` and `serializers`."""
 
 from __future__ import annotations
 
@@ -148,9 +148,7 @@ def describe_backends(*, check: bool) -> list[dict[str, Any]]:
 def _describe(info: divan.BackendInfo, infos: list[divan.BackendInfo]) -> dict[str, Any]:
     """What metadata alone tells of a backend."""
     names = {info.name, *info.aliases}
-    rivals = sorted(
-        {other.qualified_name for other in infos if other != info and names & {other.name, *other.aliases}}
-    )
+    rivals = sorted({other.qualified_name for other in infos if other != info and names & {other.name, *other.aliases}})
     return {
         "name": info.name,
         "aliases": list(info.aliases),

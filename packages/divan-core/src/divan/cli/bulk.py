@@ -1,4 +1,4 @@
-"""Writing many documents: in batches, each failed item told by the place where it was read, the others carried out."""
+"""Internal: writing many documents in batches, and telling each failed item by the place where it was read."""
 
 from __future__ import annotations
 

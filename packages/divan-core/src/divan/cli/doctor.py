@@ -1,4 +1,4 @@
-"""The command `doctor`: all that a bug report needs of an installation, and whether any of it is broken."""
+"""Internal: the command `doctor`: all that a bug report needs of an installation, and whether any of it is broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that write documents, and `get`."""
+"""Internal: the commands that write documents, and `get`."""
 
 from __future__ import annotations
 

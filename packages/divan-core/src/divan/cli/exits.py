@@ -1,4 +1,4 @@
-"""The exit codes, which scripts rely on: one table, from error class to number."""
+"""Internal: the exit codes, which scripts rely on: one table, from error class to number."""
 
 from __future__ import annotations
 

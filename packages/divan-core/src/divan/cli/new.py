@@ -1,4 +1,4 @@
-"""The commands that write a new distribution from templates, `new-backend` and `new-serializers`."""
+"""Internal: the commands that write a new distribution from templates, `new-backend` and `new-serializers`."""
 
 from __future__ import annotations
 

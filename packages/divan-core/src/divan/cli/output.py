@@ -1,4 +1,4 @@
-"""What the commands print: one JSON object a line for programs, tables for people."""
+"""Internal: what the commands print: one JSON object a line for programs, tables for people."""
 
 from __future__ import annotations
 

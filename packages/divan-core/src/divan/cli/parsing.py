@@ -1,4 +1,4 @@
-"""What the commands have in common: a store URL as the first word, ``--schema``, ``--json``, ``--traceback``."""
+"""Internal: what the commands have in common: the URL as the first word, ``--schema``, ``--json``, ``--traceback``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that ask: `find`, `count`, `ids`, `explain`, and `ensure-index`."""
+"""Internal: the commands that ask: `find`, `count`, `ids`, `explain`, and `ensure-index`."""
 
 from __future__ import annotations
 

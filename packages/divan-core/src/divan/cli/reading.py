@@ -1,4 +1,4 @@
-"""JSON in: documents and ids from an argument, a file or standard input, read line by line."""
+"""Internal: JSON in: documents and ids from an argument, a file or standard input, read line by line."""
 
 from __future__ import annotations
 

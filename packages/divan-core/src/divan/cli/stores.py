@@ -1,4 +1,4 @@
-"""The commands about a store as a whole, `ping` and `conformance`; and `completion`."""
+"""Internal: the commands about a store as a whole, `ping` and `conformance`; and `completion`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that is safe to show: no control characters from a stranger's data, no secrets, and errors in one line."""
+"""Internal: text that is safe to show: no control characters of a stranger, no secrets, and errors in one line."""
 
 from __future__ import annotations
 

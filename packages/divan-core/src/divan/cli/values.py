@@ -1,4 +1,4 @@
-"""Between JSON and the values of typed fields: JSON holds the stored form, a Store takes and gives values."""
+"""Internal: between JSON and the values of typed fields: JSON holds the stored form, a Store takes and gives values."""
 
 from __future__ import annotations
 

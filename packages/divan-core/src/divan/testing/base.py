@@ -1,4 +1,4 @@
-"""`StoreChecks`: what every area of the suite stands on: a Store on a database that holds no document."""
+"""Internal: `StoreChecks`: what every area of the suite stands on: a Store on a database that holds no document."""
 
 from __future__ import annotations
 

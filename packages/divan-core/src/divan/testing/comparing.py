@@ -1,4 +1,4 @@
-"""Comparing what a store answers with what was stored: exactly, or as far as a server's limits let it."""
+"""Internal: comparing what a store answers with what was stored: exactly, or as far as a server's limits let it."""
 
 from __future__ import annotations
 

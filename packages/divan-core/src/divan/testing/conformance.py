@@ -1,4 +1,4 @@
-"""`Conformance`: every area of the suite in one class."""
+"""Internal: `Conformance`: every area of the suite in one class."""
 
 from __future__ import annotations
 

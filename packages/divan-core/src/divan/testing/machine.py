@@ -1,4 +1,4 @@
-"""`state_machine`: random sequences of calls against a backend and the in-memory model, side by side."""
+"""Internal: `state_machine`: random sequences of calls against a backend and the in-memory model, side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Honest reports of what is left out: a check that needs a method which the backend does not override is skipped.
+"""Internal: honest reports of what is left out: a check that needs what the backend does not override is skipped.
 
 Only once the Store has raised `UnsupportedOperation`, and the method or argument that it names has been looked for in
 the backend's class; the reason is ``unsupported: AcmeBackend does not implement find()``.

@@ -1,4 +1,4 @@
-"""The suite against a database that is named on the command line, with no file to write.
+"""Internal: the suite against a database that is named on the command line, with no file to write.
 
 ``pytest -p divan.testing.plugin --pyargs divan.testing.suite --divan-url URL``
 """

@@ -1,4 +1,4 @@
-"""The checks of the bulk calls: batches, order, and one result an item whatever befalls the others."""
+"""Internal: the checks of the bulk calls: batches, order, and one result an item whatever befalls the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of many threads that share one Store: no update is lost, no half document is seen."""
+"""Internal: the checks of many threads that share one Store: no update is lost, no half document is seen."""
 
 from __future__ import annotations
 

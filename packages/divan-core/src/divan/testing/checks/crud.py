@@ -1,4 +1,4 @@
-"""The checks of creating, getting, replacing, putting and deleting one document."""
+"""Internal: the checks of creating, getting, replacing, putting and deleting one document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of documents: large and odd ones that every store takes, and bad ones that none does."""
+"""Internal: the checks of documents: large and odd ones that every store takes, and bad ones that none does."""
 
 from __future__ import annotations
 

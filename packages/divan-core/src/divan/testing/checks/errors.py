@@ -1,4 +1,4 @@
-"""The checks of a Store's life and errors: ping, close, options, and calls that the backend lacks a method for."""
+"""Internal: the checks of a Store's life and errors: ping, close, options, and calls that the backend can't answer."""
 
 from __future__ import annotations
 

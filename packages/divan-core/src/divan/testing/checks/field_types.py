@@ -1,4 +1,4 @@
-"""The checks of field types: values that JSON can't hold come back exactly, are found and sorted as what they are."""
+"""Internal: the checks of field types: values that JSON can't hold come back exactly, are found and are sorted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of document ids: each works on every store, or is refused with `InvalidID` on every store."""
+"""Internal: the checks of document ids: each works on every store, or is refused with `InvalidID` on every store."""
 
 from __future__ import annotations
 

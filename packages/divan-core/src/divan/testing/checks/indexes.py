@@ -1,4 +1,4 @@
-"""The checks of indexes, explanations, and Stores that allow no scan."""
+"""Internal: the checks of indexes, explanations, and Stores that allow no scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of servers that fail: none there, one that never answers, one that hangs up, one that talks nonsense.
+"""Internal: the checks of servers that fail: none there, one that never answers, one that talks nonsense.
 
 An embedded store (``default_port`` 0) has no server, and the checks say so.
 """

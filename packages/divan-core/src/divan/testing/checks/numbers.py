@@ -1,4 +1,4 @@
-"""The checks of numbers: ints of 64 bits and finite floats, each of the type that it was, compared exactly."""
+"""Internal: the checks of numbers: ints of 64 bits and finite floats, each of the type that it was, and exact."""
 
 from __future__ import annotations
 

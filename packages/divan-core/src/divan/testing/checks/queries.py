@@ -1,4 +1,4 @@
-"""The checks of the query language: what each operator means, and a generated table compared with the reference."""
+"""Internal: the checks of the query language: what each operator means, and a table compared with the reference."""
 
 from __future__ import annotations
 

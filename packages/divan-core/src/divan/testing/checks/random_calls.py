@@ -1,4 +1,4 @@
-"""The check that runs the state machine: random sequences of calls answer as the in-memory model answers."""
+"""Internal: the check that runs the state machine: random sequences of calls answer as the in-memory model answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of find, count, iteration, sorting, windows and projections."""
+"""Internal: the checks of find, count, iteration, sorting, windows and projections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of revisions: one for each write, and no write under an old one."""
+"""Internal: the checks of revisions: one for each write, and no write under an old one."""
 
 from __future__ import annotations
 

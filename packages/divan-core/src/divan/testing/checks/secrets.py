@@ -1,4 +1,4 @@
-"""The checks of secrets: a password shows in no repr, no error, no log line, whatever characters it holds."""
+"""Internal: the checks of secrets: a password shows in no repr, no error, no log line, whatever characters it holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of Unicode: every well-formed string comes back as it was given, and is found by it."""
+"""Internal: the checks of Unicode: every well-formed string comes back as it was given, and is found by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of `update`: merging, `REMOVE`, `Increment`, and nothing done where something is refused."""
+"""Internal: the checks of `update`: merging, `REMOVE`, `Increment`, and nothing done where something is refused."""
 
 from __future__ import annotations
 
