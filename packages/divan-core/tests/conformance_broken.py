@@ -7,12 +7,13 @@ import socket
 import threading
 import unicodedata
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import divan
 from divan import Document, DocumentNotFound, Store, UnsupportedOperation
 from divan.backends.base import BaseDivanBackend
 from divan.backends.memory import MemoryBackend
+from divan.options import Option, Options, seconds
 from divan.query import Query, finish
 from divan.testing import (
     WHOLE_FLOATS,
@@ -344,6 +345,14 @@ class TestTakesAnyOption(Opened, Errors):
                 return str
 
         known_options = known_options()
+
+
+class TestReadsNoOption(Opened, Errors):
+    class backend(MemoryBackend):
+        known_options: ClassVar = {"timeout": Option(seconds, 10, "Seconds that a call may take.")}
+
+        def read_options(self, given):
+            return Options(given)
 
 
 class Connected(Opened):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import divan
+import divan.testing
 import pytest
 from divan.testing import Conformance, StoreChecks, generate, limits, run
 from divan.testing.comparing import ShownURL, as_json
@@ -65,6 +67,7 @@ WRONG = {
     "TestShowsMetadata": ["test_metadata_is_no_field"],
     "TestOverridesWhatItCanNotDo": ["test_find_without_a_filter_finds_all"],
     "TestTakesAnyOption": ["test_an_unknown_option_is_refused"],
+    "TestReadsNoOption": ["test_an_option_that_its_reader_refuses_is_refused_by_keyword"],
     "TestWaitsForEver": ["test_a_server_that_never_answers_is_given_up"],
     "TestRaisesItsSocketsErrors": [
         "test_no_server_is_a_failed_connection",
@@ -365,3 +368,13 @@ def test_an_unsupported_operation_that_names_an_overridden_method_is_a_failure()
 
 def test_run_is_public() -> None:
     assert run.__module__ == "divan.testing"
+
+
+def test_pytest_explains_the_assertions_of_every_module_that_makes_any() -> None:
+    folder = Path(divan.testing.__file__).parent
+    asserting = {
+        ".".join(("divan", "testing", *path.relative_to(folder).with_suffix("").parts))
+        for path in folder.rglob("*.py")
+        if any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert asserting - set(divan.testing.REWRITTEN) == set()

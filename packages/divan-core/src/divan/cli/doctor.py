@@ -38,7 +38,7 @@ def doctor(as_json: bool) -> int:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)  # what it says stands in the report
-        report = _examine()
+        report = _report()
     if as_json:
         write(to_json(report) + "\n")
     else:
@@ -46,7 +46,8 @@ def doctor(as_json: bool) -> int:
     return exits.FAILED if report["problems"] else exits.OK
 
 
-def _examine() -> dict[str, Any]:
+def _report() -> dict[str, Any]:
+    """All that is printed, a part a key; ``"problems"`` says what is broken."""
     import sqlite3  # no other command needs it before it opens a file
 
     with redirect_stdout(sys.stderr):  # a module that prints must not spoil the report

@@ -108,8 +108,7 @@ def update(
     """Merge fields into documents.
 
     Their other fields stay as they are. DATA is as for create; with --remove or --increment it may be left out.
-    Without ID, each document's "_id" says
-    which one to update.
+    Without ID, each document's "_id" says which one to update.
     """
     id, data = _id_or_data(id, data)
     marks: dict[str, Any] = dict.fromkeys(remove, divan.REMOVE)

@@ -47,8 +47,7 @@ def find(
     """Print the documents that match a filter.
 
     Without a filter, all are. Values of typed fields are written as they are stored: --schema arrival=DateField
-    --where '{"arrival": {"$gte":
-    "2026-12-01"}}'.
+    --where '{"arrival": {"$gte": "2026-12-01"}}'.
     """
     with opened(url, schema, allow_scans=not no_scan) as (store, values):
         query = values.where(where)

@@ -140,14 +140,21 @@ def filters(count: int = 500, *, seed: int = SEED, big_ints: bool = True) -> lis
     Args:
         count: How many.
         seed: Another seed, other filters.
-        big_ints: As for `documents`.
+        big_ints: Whether to ask for integers that a float can't hold; not every server keeps them.
     """
     generator = Generator(seed + 1, big_ints=big_ints)
     return [generator.filter(KINDS[number % len(KINDS)]) for number in range(count)]
 
 
 def filters_of_kind(kind: str, count: int = 500, *, seed: int = SEED, big_ints: bool = True) -> list[dict[str, Any]]:
-    """Those of `filters` that are about one of `KINDS`."""
+    """Generated filters that are mainly about one of `KINDS`.
+
+    Args:
+        kind: The kind.
+        count: Of how many filters, of all kinds, they are taken.
+        seed: Another seed, other filters.
+        big_ints: Whether to ask for integers that a float can't hold; not every server keeps them.
+    """
     return filters(count, seed=seed, big_ints=big_ints)[KINDS.index(kind) :: len(KINDS)]
 
 

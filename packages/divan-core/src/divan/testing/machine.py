@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 import divan
 from divan import BulkError, DivanError, Document, Store
+from divan.backends.support import attempt
 from divan.ids import new_id
 from divan.testing import strategies
 from divan.testing.base import can_empty, can_iterate, empty
@@ -178,10 +179,10 @@ class _Calls(RuleBasedStateMachine):
         self, call: Callable[[Store], Any], model_call: Callable[[Store], Any] | None = None
     ) -> tuple[Any, Any]:
         """Make a call on both; what each answered. A call that the backend lacks a method for is not made."""
-        answer = _outcome(call, self.store)
+        answer = attempt(call, self.store)
         if isinstance(answer, DivanError) and lacking(answer, self.backend):
             return None, None
-        expected = _outcome(model_call or call, self.model)
+        expected = attempt(model_call or call, self.model)
         assert self._shown(answer) == self._shown(expected), f"the store: {answer!r}; the model: {expected!r}"
         return answer, expected
 
@@ -191,10 +192,10 @@ class _Calls(RuleBasedStateMachine):
             id = self.pick(pick, new=True)
             self._wrote(id, *self.compare(lambda store: store.create(data, id=id)))
             return
-        answer = _outcome(lambda store: store.create(data), self.store)
+        answer = attempt(self.store.create, data)
         id = answer.id if isinstance(answer, Document) else new_id()
         self.ids.append(id)
-        expected = _outcome(lambda store: store.create(data, id=id), self.model)
+        expected = attempt(self.model.create, data, id=id)
         assert self._shown(answer) == self._shown(expected), f"the store: {answer!r}; the model: {expected!r}"
         self._wrote(id, answer, expected)
 
@@ -242,11 +243,3 @@ class _Calls(RuleBasedStateMachine):
         if isinstance(answer, list):
             return [self._shown(item) for item in answer]
         return answer
-
-
-def _outcome(call: Callable[[Store], Any], store: Store) -> Any:
-    """What a call returns, or the Divan error that it raises; any other error is a failure."""
-    try:
-        return call(store)
-    except DivanError as error:
-        return error

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from divan import DivanError, DocumentExists, DocumentNotFound, Increment, RevisionConflict, Store, UnsupportedOperation
+from divan import DocumentExists, DocumentNotFound, Increment, RevisionConflict, Store, UnsupportedOperation
+from divan.backends.support import attempt
 from divan.testing.base import StoreChecks
 
 
@@ -28,10 +29,7 @@ class LostUpdates(StoreChecks):
 
         def run(number: int) -> Any:
             barrier.wait()
-            try:
-                return work(number)
-            except DivanError as error:
-                return error
+            return attempt(work, number)
 
         with ThreadPoolExecutor(self.threads) as pool:
             results = list(pool.map(run, range(self.threads)))
@@ -41,7 +39,7 @@ class LostUpdates(StoreChecks):
         return results
 
     def done(self, work: Callable[[int], Any]) -> list[Any]:
-        """As `together`, where no thread may fail."""
+        """Run ``work(number)`` in every thread, all started at once; what each returned. An error ends the check."""
         results = self.together(work)
         for result in results:
             if isinstance(result, Exception):

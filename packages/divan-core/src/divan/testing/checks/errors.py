@@ -9,8 +9,9 @@ from typing import Any, Final
 import pytest
 
 import divan
-from divan import BulkError, DivanError, DocumentNotFound, Store, StoreClosed, UnsupportedOperation
+from divan import BulkError, DivanError, DocumentNotFound, InvalidURL, Store, StoreClosed, UnsupportedOperation
 from divan.ids import new_id
+from divan.options import Option
 from divan.testing.base import StoreChecks
 from divan.testing.reporting import failing, lacking
 
@@ -52,6 +53,15 @@ NEEDS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+
+
+def _refuses(option: Option, value: object) -> bool:
+    """Whether an option's reader refuses a value."""
+    try:
+        option.read(value)
+    except (ValueError, TypeError):
+        return True
+    return False
 
 
 class Life(StoreChecks):
@@ -156,6 +166,21 @@ class Errors(StoreChecks):
             pytest.skip(f"not applicable: {self.backend_class.__name__} checks its options itself")
         error = self.refused(fresh_url, no_such_option="x")
         assert [name for name in known if name not in str(error)] == []
+
+    def test_an_option_that_its_reader_refuses_is_refused_by_keyword(self, store: Store, fresh_url: str) -> None:
+        known = self.backend_class.known_options
+        if known is None:
+            pytest.skip(f"not applicable: {self.backend_class.__name__} checks its options itself")
+        nonsense = object()
+        taken = []
+        for name, declared in known.items():
+            if isinstance(declared, Option) and _refuses(declared, nonsense):
+                try:
+                    self.open(fresh_url, **{name: nonsense}).close()
+                except InvalidURL:
+                    continue
+                taken.append(name)
+        assert taken == []
 
     def test_a_missing_document_is_named(self, store: Store) -> None:
         missing = new_id()
