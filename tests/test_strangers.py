@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.distributions import Environment, environment
+from tests.support.distributions import Environment, environment
 
 STRANGERS = Path(__file__).parent / "strangers"
 

@@ -12,7 +12,7 @@ import divan
 import pytest
 from divan.cli import main
 
-from tests.distributions import DICT_BACKEND, Distribution, backend
+from tests.support.distributions import DICT_BACKEND, Distribution, backend
 
 pytest.importorskip("click", reason="the command line's extra is not installed")
 
