@@ -135,7 +135,7 @@ class Codec:
             StoreClosed: if the Store is closed by now.
         """
         if self._closed:
-            raise StoreClosed(self._closed)
+            self.check_open()
         return raw if self.is_plain and raw.__class__ is Document else self.document(raw)
 
     def found_instance(self, raw: Any) -> Any:
@@ -149,10 +149,19 @@ class Codec:
             StoreClosed: if the Store is closed by now.
         """
         if self._closed:
-            raise StoreClosed(self._closed)
+            self.check_open()
         if isinstance(raw, DivanError):
             raise raw
         return self._backend.get_id_for_document(raw)
+
+    def check_open(self) -> None:
+        """Do nothing while the Store is open.
+
+        Raises:
+            StoreClosed: if it is closed.
+        """
+        if self._closed:
+            raise StoreClosed(self._closed)
 
     def close(self, reason: str) -> None:
         """Let no iterator that is still in use give anything more.

@@ -15,14 +15,15 @@ class Results(map):  # type: ignore[type-arg]  # which only a type checker may g
     Args:
         read: Makes what the caller gets of what the driver found.
         source: What the driver found.
+        check_open: Raises `StoreClosed` if the Store is closed by now.
     """
 
     __slots__ = ("_source",)
 
     _source: Any
 
-    def __new__(cls, read: Callable[[Any], Any], source: Iterator[Any]) -> Self:
-        held = _held(source)
+    def __new__(cls, read: Callable[[Any], Any], source: Iterator[Any], check_open: Callable[[], None]) -> Self:
+        held = _held(source, check_open)
         results = super().__new__(cls, read, held)
         results._source = held
         return results
@@ -32,6 +33,10 @@ class Results(map):  # type: ignore[type-arg]  # which only a type checker may g
         self._source.close()
 
 
-def _held(source: Iterator[Any]) -> Any:
+def _held(source: Iterator[Any], check_open: Callable[[], None]) -> Any:
     """The same items, by a generator: closed, it lets go of the source, whatever kind of iterator that is."""
-    yield from source
+    try:
+        yield from source
+    except Exception:
+        check_open()  # that the Store is closed says more than what the driver makes of it
+        raise

@@ -355,7 +355,8 @@ class Store(Generic[D]):
         names = parse_fields(fields)
         self._refuse_scan(query, keys)
         source = self._find(query, keys, limit, skip or 0, names)
-        return Results(self._found if names is None else self._codec.found, source)
+        read = self._found if names is None else self._codec.found
+        return Results(read, source, self._codec.check_open)
 
     def count(self, where: Mapping[str, Any] | None = None) -> int:
         """How many documents match a filter; `None` counts them all.
@@ -379,13 +380,15 @@ class Store(Generic[D]):
         return self._backend.explain(self._codec.query(where), self._codec.sort_keys(sort))
 
     def __iter__(self) -> Iterator[D]:
-        return Results(self._found, self._backend.iter_documents())
+        return Results(self._found, self._backend.iter_documents(), self._codec.check_open)
 
     def ids(self) -> Iterator[str]:
         """The ids of all documents, streamed, in the store's order."""
         if "fields" in self._takes["find"]:
-            return Results(self._codec.found_id, self._backend.find(parse(None), fields=()))
-        return Results(self._codec.found_id, self._backend.iter_documents())
+            source = self._backend.find(parse(None), fields=())
+        else:
+            source = self._backend.iter_documents()
+        return Results(self._codec.found_id, source, self._codec.check_open)
 
     def ensure_index(self, *fields: str) -> str | None:
         """Make `find` on these fields fast, where the store can.
