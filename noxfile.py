@@ -225,7 +225,7 @@ def typecheck(session: nox.Session) -> None:
     # Editable, so that mypy reads the sources and reports their paths.
     _install_editable(session, *_group("typecheck"))
     sources = [str(path.relative_to(ROOT)) for folder in PACKAGES for path in folder.glob("src/*")]
-    others = ["noxfile.py", "benchmarks", "demo", "tests/support", "tests/typing_examples.py"]
+    others = ["noxfile.py", "benchmarks", "demo", "tests/support", "tests/torture", "tests/typing_examples.py"]
     session.run("mypy", *sources, *others, *session.posargs)
     session.run("pyright", "tests/typing_examples.py")
 
@@ -257,6 +257,13 @@ def conformance(session: nox.Session) -> None:
     else:
         session.error("name a store to test: nox -s conformance -- --url sqlite:///conformance.db")
     session.run("divan", "conformance", url, *arguments)
+
+
+@nox.session(requires=["wheels"])
+def torture(session: nox.Session) -> None:
+    """Kill writers, cut networks, and look for what is lost or doubled: ``-- redis --seconds 60 --seed 1``."""
+    _install_wheels(session, *_group("tests"))
+    session.run("python", "-m", "tests.torture", *session.posargs)
 
 
 @nox.session
