@@ -19,11 +19,11 @@ from divan_redis.connections import Client
 from divan_redis.documents import (
     REVISION,
     Keyspace,
-    check,
     create_arguments,
     created,
     decode,
     deleted,
+    doubtful,
     expected,
     new_revision,
     replace_arguments,
@@ -76,9 +76,10 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
 
     def get_document_for_id(self, document_id: str) -> Document:
         words = self._client.read(b"HGETALL", self._keyspace.key(document_id))
+        document = decode(document_id, words)
         if not words:
             raise DocumentNotFound(document_id)
-        return decode(document_id, words)
+        return document
 
     def update(
         self,
@@ -88,8 +89,10 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
         increment: Mapping[str, int | float] = {},
         rev: str | None = None,
     ) -> Document:
-        arguments = update_arguments(data, remove, increment, rev)
-        reply = self._client.run(UPDATE, self._keyspace.key(document_id), *arguments)
+        key = self._keyspace.key(document_id)
+        reply = self._client.run(UPDATE, key, *update_arguments(data, remove, increment, rev))
+        while (readable := doubtful(document_id, reply)) is not None:
+            reply = self._client.run(UPDATE, key, *update_arguments(data, remove, increment, rev, readable))
         return updated(document_id, increment, rev, reply)
 
     def replace(self, document_id: str, data: dict[str, Any], rev: str | None = None, upsert: bool = False) -> Document:
@@ -98,11 +101,7 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
         return replaced(document_id, data, rev, reply)
 
     def delete(self, document_id: str, rev: str | None = None) -> None:
-        key = self._keyspace.key(document_id)
-        if rev is None:
-            deleted(document_id, self._client.delete(key))
-        else:
-            check(document_id, rev, self._client.run(DELETE, key, expected(rev)))
+        deleted(document_id, rev, self._client.run(DELETE, self._keyspace.key(document_id), expected(rev)))
 
     # Many documents, in one round trip a batch
 
@@ -121,7 +120,7 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
     # Searching
 
     def iter_documents(self) -> Iterator[Document]:
-        return queries.documents(self._client, self._keyspace)
+        return self._client.while_open(queries.documents(self._client, self._keyspace))
 
     def find(
         self,
@@ -131,7 +130,8 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
         skip: int = 0,
         fields: Sequence[str] | None = None,
     ) -> Iterator[Document]:
-        return queries.find(self._client, self._keyspace, where, sort, limit, skip, fields)
+        found = queries.find(self._client, self._keyspace, where, sort, limit, skip, fields)
+        return self._client.while_open(found)
 
     def count(self, where: Query) -> int:
         return queries.count(self._client, self._keyspace, where)

@@ -18,11 +18,13 @@ from divan_redis.documents import (
     created,
     decode,
     deleted,
+    doubtful,
+    expected,
     new_revision,
     update_arguments,
     updated,
 )
-from divan_redis.scripts import CREATE, UPDATE
+from divan_redis.scripts import CREATE, DELETE, UPDATE
 
 
 def create_many(
@@ -51,9 +53,8 @@ def get_many(client: Client, keyspace: Keyspace, document_ids: Sequence[str]) ->
         document_ids: The id of each.
     """
     replies = client.read_many(b"HGETALL", [keyspace.key(document_id) for document_id in document_ids])
-    return [
-        decode(document_id, words) if words else None for document_id, words in zip(document_ids, replies, strict=True)
-    ]
+    found = map(decode, document_ids, replies)
+    return [document if words else None for document, words in zip(found, replies, strict=True)]
 
 
 def update_many(client: Client, keyspace: Keyspace, changes: Sequence[Change]) -> list[Document | DivanError]:
@@ -71,10 +72,15 @@ def update_many(client: Client, keyspace: Keyspace, changes: Sequence[Change]) -
             for change in changes
         ],
     )
-    return [
-        attempt(updated, change.document_id, change.increment, None, reply)
-        for change, reply in zip(changes, replies, strict=True)
-    ]
+    return [attempt(_updated, client, keyspace, change, reply) for change, reply in zip(changes, replies, strict=True)]
+
+
+def _updated(client: Client, keyspace: Keyspace, change: Change, reply: Any) -> Document:
+    """The document as `UPDATE` has left it; run again, if it was not sure of a field that can be read."""
+    while (readable := doubtful(change.document_id, reply)) is not None:
+        arguments = update_arguments(change.data, change.remove, change.increment, None, readable)
+        reply = client.run(UPDATE, keyspace.key(change.document_id), *arguments)
+    return updated(change.document_id, change.increment, None, reply)
 
 
 def delete_many(client: Client, keyspace: Keyspace, document_ids: Sequence[str]) -> list[DivanError | None]:
@@ -85,5 +91,7 @@ def delete_many(client: Client, keyspace: Keyspace, document_ids: Sequence[str])
         keyspace: The database's keys.
         document_ids: The id of each.
     """
-    replies = client.delete_many([keyspace.key(document_id) for document_id in document_ids])
-    return [attempt(deleted, document_id, reply) for document_id, reply in zip(document_ids, replies, strict=True)]
+    replies = client.run_many(DELETE, [(keyspace.key(document_id), expected(None)) for document_id in document_ids])
+    return [
+        attempt(deleted, document_id, None, reply) for document_id, reply in zip(document_ids, replies, strict=True)
+    ]

@@ -22,7 +22,8 @@ from divan.errors import (
 )
 from divan.updates import add
 
-from divan_redis.scripts import CONFLICT, MISSING
+from divan_redis.errors import misread, raised_by_caller
+from divan_redis.scripts import CONFLICT, DONE, MISSING
 
 REVISION: Final = b"_rev"
 """The hash field that counts the writes."""
@@ -51,6 +52,12 @@ class Keyspace:
                 f"{database!r} can't name a Redis database of Divan's: it begins the keys, up to the first ':'; "
                 "the URL has the form redis://[user[:password]@]host[:port]/name"
             )
+        if database.isdigit():
+            raise InvalidURL(
+                f"{database!r} can't name a Redis database of Divan's, since it looks like the number of one of the "
+                f"server's: redis://host/name begins the keys with 'name:', redis://host/name?db={database} does so "
+                f"in the numbered database {database}"
+            )
         self.database = database
         try:
             self._prefix = f"{database}:".encode()
@@ -66,8 +73,10 @@ class Keyspace:
         """The id of the document at a key.
 
         Raises:
-            StoreError: if the key is not Unicode, so that no id can address it.
+            StoreError: if the key is not Unicode, so that no id can address it, or none of this database.
         """
+        if not key.startswith(self._prefix):
+            raise misread(key)
         try:
             return key[len(self._prefix) :].decode()
         except UnicodeDecodeError as error:
@@ -112,8 +121,10 @@ def decode(document_id: str, words: Sequence[bytes]) -> Document:
         words: Name and text of each hash field in turn, as ``HGETALL`` gives them.
 
     Raises:
-        StoreError: naming the first field whose text is no JSON.
+        StoreError: naming the first field whose text is no JSON; or if this is no answer of ``HGETALL``.
     """
+    if words.__class__ is not list:
+        raise misread(words)
     document = Document((), document_id, UNCOUNTED)
     name = b""
     try:
@@ -129,7 +140,12 @@ def decode(document_id: str, words: Sequence[bytes]) -> Document:
             if end != len(text):
                 value = _decoder.decode(text)  # white space around it, or no JSON
             document[name.decode()] = value
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
+        own = raised_by_caller(error)
+        if own is not None:
+            raise own from None
+        if len(words) % 2 or not all(isinstance(word, bytes) for word in words):
+            raise misread(words) from error
         shown = name.decode(errors="backslashreplace")
         raise StoreError(
             f"document {document_id!r}: the hash field {shown!r} holds no JSON text, as every field of a document "
@@ -162,7 +178,11 @@ def create_arguments(data: Mapping[str, Any], rev: bytes) -> tuple[bytes, ...]:
 
 
 def update_arguments(
-    data: Mapping[str, Any], remove: Sequence[str], increment: Mapping[str, int | float], rev: str | None = None
+    data: Mapping[str, Any],
+    remove: Sequence[str],
+    increment: Mapping[str, int | float],
+    rev: str | None = None,
+    readable: Sequence[bytes] = (),
 ) -> tuple[bytes, ...]:
     """The arguments of the script `UPDATE`.
 
@@ -171,15 +191,18 @@ def update_arguments(
         remove: Fields to remove.
         increment: Numbers to add, by field.
         rev: The revision that the document must have; `None` for any.
+        readable: Name and text in turn of fields that the script was not sure of, and that can be read.
     """
     sets = encode_fields(data)
     return (
         expected(rev),
         b"%d" % len(sets),
         b"%d" % len(remove),
+        b"%d" % len(readable),
         *sets,
         *(name.encode() for name in remove),
         *encode_fields(increment),
+        *readable,
     )
 
 
@@ -210,10 +233,11 @@ def check(document_id: str, rev: str | None, reply: Any) -> None:
     """
     if isinstance(reply, DivanError):
         raise reply
-    if reply == MISSING:
-        raise DocumentNotFound(document_id)
-    if reply == CONFLICT:
-        raise RevisionConflict(document_id, rev)
+    if reply.__class__ is int:
+        if reply == MISSING:
+            raise DocumentNotFound(document_id)
+        if reply == CONFLICT:
+            raise RevisionConflict(document_id, rev)
 
 
 def created(document_id: str, data: dict[str, Any], rev: bytes, reply: Any) -> Document:
@@ -230,8 +254,16 @@ def created(document_id: str, data: dict[str, Any], rev: bytes, reply: Any) -> D
     """
     if isinstance(reply, DivanError):
         raise reply
-    if reply == MISSING:
+    if reply.__class__ is int and reply == MISSING:
         raise DocumentExists(document_id)
+    if isinstance(reply, list) and len(reply) == 1 and isinstance(reply[0], bytes):
+        error = DocumentExists(document_id)
+        kind = reply[0].decode(errors="backslashreplace")
+        reason = f"a Redis key of the type {kind}, which another tool wrote and which is no document"
+        error.args = (f"the id {document_id!r} is taken by {reason}; choose another id, or rename the key",)
+        raise error
+    if reply.__class__ is not int or reply != DONE:
+        raise misread(reply)
     return Document(data, document_id, rev.decode())
 
 
@@ -248,13 +280,46 @@ def updated(document_id: str, increment: Mapping[str, int | float], rev: str | N
         DocumentNotFound, RevisionConflict, InvalidDocument: if the script changed nothing.
     """
     if isinstance(reply, list):
-        return decode(document_id, reply)
+        document = decode(document_id, reply)
+        if not _is_counter(document.rev):
+            raise misread(reply)
+        return document
     check(document_id, rev, reply)
+    if not isinstance(reply, bytes):
+        raise misread(reply)
     # The name and the text of a field that can't be added to: the reference says why.
     name, _, text = reply.partition(b"\0")
-    field = name.decode()
-    add(field, decode(document_id, (name, text))[field], increment[field])
+    field = name.decode(errors="backslashreplace")
+    if field not in increment:
+        raise misread(reply)
+    add(field, decode(document_id, [name, text])[field], increment[field])
     raise InvalidDocument(f"{field}: the sum does not fit into 64 bits")
+
+
+def doubtful(document_id: str, reply: Any) -> list[bytes] | None:
+    """The fields that kept `UPDATE` from changing anything, as it was not sure that they can be read, and that can.
+
+    Args:
+        document_id: The document's id.
+        reply: What the script returned.
+
+    Returns:
+        Name and text of each in turn, to run the script again with; `None` if it has done what it was to do.
+
+    Raises:
+        StoreError: naming the first field whose text is no JSON; nothing was changed.
+    """
+    if not (isinstance(reply, list) and len(reply) == 1):
+        return None
+    (words,) = reply
+    if not words:
+        raise misread(reply)
+    decode(document_id, words)
+    return list(words)
+
+
+def _is_counter(rev: str | None) -> bool:
+    return rev is not None and rev is not UNCOUNTED and rev.removeprefix("-").isdecimal()
 
 
 def replaced(document_id: str, data: dict[str, Any], rev: str | None, reply: Any) -> Document:
@@ -270,20 +335,23 @@ def replaced(document_id: str, data: dict[str, Any], rev: str | None, reply: Any
         DocumentNotFound, RevisionConflict: if the script changed nothing.
     """
     check(document_id, rev, reply)
-    return Document(data, document_id, reply.decode())
+    counted = reply.decode(errors="backslashreplace") if isinstance(reply, bytes) else None
+    if not _is_counter(counted):
+        raise misread(reply)
+    return Document(data, document_id, counted)
 
 
-def deleted(document_id: str, reply: bool | DivanError) -> None:
-    """Raise what kept a document from being deleted, whatever its revision.
+def deleted(document_id: str, rev: str | None, reply: Any) -> None:
+    """Raise what kept a document from being deleted.
 
     Args:
         document_id: Its id.
-        reply: Whether there was such a key.
+        rev: The revision that it had to have; `None` for any.
+        reply: What `DELETE` returned.
 
     Raises:
-        DocumentNotFound: if there was none.
+        DocumentNotFound, RevisionConflict: if the script deleted nothing.
     """
-    if isinstance(reply, DivanError):
-        raise reply
-    if not reply:
-        raise DocumentNotFound(document_id)
+    check(document_id, rev, reply)
+    if reply.__class__ is not int or reply != DONE:
+        raise misread(reply)

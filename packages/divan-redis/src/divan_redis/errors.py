@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+import sys
+from typing import Any, Final
 
 from divan.errors import (
     AuthenticationFailed,
@@ -14,13 +15,17 @@ from divan.errors import (
     StoreError,
     StoreFull,
     StoreReadOnly,
+    shown,
 )
 from redis import exceptions
 from redis.exceptions import RedisClusterException, RedisError
 from redis.sentinel import MasterNotFoundError
 
-NATIVE_ERRORS: Final = (RedisError, RedisClusterException, OSError, ValueError)
-"""What the client raises; a `ValueError` where it can't read an answer."""
+UNREADABLE: Final = (ValueError, OverflowError, RecursionError, MemoryError)
+"""What the client raises where it can't read an answer: no number, too long a one, too deep a nest, too much."""
+
+NATIVE_ERRORS: Final = (RedisError, RedisClusterException, OSError, *UNREADABLE)
+"""What the client raises."""
 
 _KINDS: Final[dict[str, tuple[type[DivanError], str]]] = {
     "NOAUTH": (AuthenticationFailed, "give user and password in the URL"),
@@ -54,6 +59,48 @@ _REFUSED: Final = (
 )
 
 
+# Whose code runs below a call, beside the standard library: what an exception passed through if it came from there.
+_OURS: Final = frozenset({"divan", "divan_redis", "redis", "hiredis", "socket", "ssl"})
+
+
+def raised_by_caller(error: BaseException) -> BaseException | None:
+    """The exception that the caller's own code raised in the middle of a call, as a signal's handler does.
+
+    The client takes an `OSError` for the connection's and a `ValueError` for a bad answer's, whoever raised it.
+
+    Args:
+        error: What has become of it.
+
+    Returns:
+        The caller's own, which was caught in the client's code and raised in none of it; `None` if there is none.
+    """
+    looked: BaseException | None = error
+    while looked is not None:
+        trace = looked.__traceback__
+        if trace is not None and _root(trace.tb_frame) in _OURS:
+            while trace.tb_next is not None:
+                trace = trace.tb_next
+            raiser = _root(trace.tb_frame)
+            if raiser not in _OURS and raiser not in sys.stdlib_module_names:
+                return looked
+        looked = looked.__cause__ or looked.__context__
+    return None
+
+
+def _root(frame: Any) -> str:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0]
+
+
+def misread(answer: object) -> StoreError:
+    """The error of an answer that has another shape than the command's answers have.
+
+    Args:
+        answer: What was answered.
+    """
+    return StoreError(f"Redis gave an answer that can't be read: {shown(answer)}; is it Redis?")
+
+
 def translate(error: Exception, shown: str, timeout: float, key: bytes | None = None) -> DivanError:
     """Divan's error for one that the client raised.
 
@@ -63,6 +110,8 @@ def translate(error: Exception, shown: str, timeout: float, key: bytes | None = 
         timeout: Seconds that it had to answer.
         key: The key that was asked for, if there was one.
     """
+    if isinstance(error, DivanError):
+        return error
     cause = error.__cause__
     if isinstance(error, RedisClusterException) and isinstance(cause, Exception):
         return translate(cause, shown, timeout, key)  # "cannot be connected", and why

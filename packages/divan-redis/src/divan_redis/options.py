@@ -7,14 +7,29 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from divan.errors import InvalidURL
-from divan.options import Option, boolean, file, one_of, seconds, text, whole
+from divan.options import Option, Options, boolean, file, one_of, seconds, text, whole
 
 SCHEMES: Final = ("redis", "rediss", "redis+unix", "redis+cluster", "rediss+cluster", "redis+sentinel")
 """The names under which the driver is installed."""
 
+
+def _from_one(value: str | int) -> int:
+    number = whole(value)
+    if not number:
+        raise ValueError("give a whole number from 1")
+    return number
+
+
 OPTIONS: Final[Mapping[str, Option]] = {
-    "connect_timeout": Option(seconds, 5.0, "Seconds to wait for a connection."),
-    "timeout": Option(seconds, 10.0, "Seconds to wait for an answer."),
+    "connect_timeout": Option(seconds, 5.0, "Seconds that connecting may take, TLS included."),
+    "timeout": Option(
+        seconds, 10.0, "Seconds that a call may take, connecting and second tries included; of a search, each page."
+    ),
+    "max_connections": Option(
+        _from_one,
+        100,
+        "How many connections there may be at once, on a cluster to each node; a call waits for one, up to `timeout`.",
+    ),
     "retries": Option(whole, 1, "How many times a read is sent again after a lost connection; a write never is."),
     "create": Option(
         boolean,
@@ -112,6 +127,22 @@ class Settings:
         self.hosts = _split_hosts(self.scheme, host, port)
         self.shown: str = options["socket"] or ",".join(f"{name}:{number}" for name, number in self.hosts)
         self.tls = _tls_arguments(self.scheme, options)
+
+
+def connection_options(settings: Settings) -> Options:
+    """What every connection is made with, as the client names it; printed, it shows no password."""
+    options = settings.options
+    return Options(
+        socket_timeout=options["timeout"],
+        socket_connect_timeout=options["connect_timeout"],
+        socket_keepalive=True,
+        # Any version speaks it, and without the handshake of RESP3 a connection is one round trip cheaper.
+        protocol=2,
+        db=options["db"],
+        username=options.get("user") or None,
+        password=options.get("password"),
+        **settings.tls,
+    )
 
 
 def _tls_arguments(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:

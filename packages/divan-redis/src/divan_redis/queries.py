@@ -11,6 +11,7 @@ from divan.query import Explanation, Query, SortKey, finish, project
 
 from divan_redis.connections import Client
 from divan_redis.documents import REVISION, Keyspace, decode
+from divan_redis.errors import misread
 
 _get_id = attrgetter("id")
 
@@ -36,7 +37,7 @@ def documents(client: Client, keyspace: Keyspace, names: Sequence[str] | None = 
     for keys in pages(client, keyspace):
         if names is None:
             whole = client.read_many(b"HGETALL", keys, other_type=list)
-            found = [(key, words) for key, words in zip(keys, whole, strict=True) if words]
+            found = [(key, words) for key, words in zip(keys, whole, strict=True) if words != []]
         else:
             found = _some_fields(client, keys, names)
         for key, words in found:
@@ -78,9 +79,17 @@ def _some_fields(client: Client, keys: Sequence[bytes], names: Sequence[str]) ->
     columns = (REVISION, *(name.encode() for name in names))
     nothing = [None] * len(columns)
     rows = client.read_many(b"HMGET", keys, *columns, other_type=list)
+    for row in rows:
+        if not isinstance(row, list) or len(row) not in (0, len(columns)):
+            raise misread(row)
     # Nothing says that the document is gone by now, or that another tool wrote it, without any of these fields.
     doubtful = [key for key, row in zip(keys, rows, strict=True) if row == nothing]
-    gone = {key for key, there in zip(doubtful, client.read_many(b"EXISTS", doubtful), strict=True) if not there}
+    gone = set()
+    for key, there in zip(doubtful, client.read_many(b"EXISTS", doubtful), strict=True):
+        if there not in (0, 1):
+            raise misread(there)
+        if there == 0:
+            gone.add(key)
     return [
         (key, [word for pair in zip(columns, row, strict=True) if pair[1] is not None for word in pair])
         for key, row in zip(keys, rows, strict=True)

@@ -2,7 +2,7 @@
 
 Redis' ``cjson`` would turn ``[]`` into ``{}`` and round long numbers, so no script decodes a value. A script names one
 key, so that it runs on any slot of a cluster. Redis does not undo what a failed script has written: whatever can fail
-comes before the first write, or is undone.
+comes before the first write, or is undone. So an update looks first whether its answer can be read.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ MISSING: Final = 0
 CONFLICT: Final = 1
 """What a script returns if the document no longer has the revision that was given."""
 
+DONE: Final = 2
+"""What `CREATE` and `DELETE` return if they have done it."""
+
 
 def _put(first: str, last: str) -> str:
     """Lua that sets the fields in these arguments; unpack() takes some 8,000 at most, and a document may have more."""
@@ -51,7 +54,11 @@ if ARGV[1] ~= '' and ARGV[1] ~= '=' .. (held or '0') then return 1 end
 CREATE: Final = _script(
     """
 local key = KEYS[1]
-if redis.call('EXISTS', key) == 1 then return 0 end
+if redis.call('EXISTS', key) == 1 then
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'hash' then return {kind} end
+  return 0
+end
 """,
     _put("1", "#ARGV"),
     "return 2",
@@ -59,14 +66,104 @@ if redis.call('EXISTS', key) == 1 then return 0 end
 """Store a new hash.
 
 Args: its fields, ``_rev`` among them, as name and text in turn.
-Returns: `MISSING` if the key is taken, else 2.
+Returns: `MISSING` if the key is taken, or, in a list, the type of what it is taken by if that is no hash; else `DONE`.
+"""
+
+_READABLE = r"""
+-- Whether a field's text is JSON that anyone can read, told by the text alone: what is known to be right is made
+-- shorter, until a single 0 is left. It never says yes to what can't be read, and says no if it is not sure.
+local gsub, find = string.gsub, string.find
+local escapes = {['"'] = 'x', ['\\'] = 'x', ['/'] = 'x', b = 'x', f = 'x', n = 'x', r = 'x', t = 'x', u = '\4'}
+local rest = '[\128-\191]'
+
+local function is_text(text)
+  if not find(text, '[\128-\255]') then return true, text end
+  text = gsub(text, '[\194-\223]' .. rest, 'x')
+  text = gsub(text, '[\225-\236\238\239]' .. rest .. rest, 'x')
+  text = gsub(text, '\224[\160-\191]' .. rest, 'x')
+  text = gsub(text, '\237[\128-\159]' .. rest, 'x')
+  text = gsub(text, '\240[\144-\191]' .. rest .. rest, 'x')
+  text = gsub(text, '[\241-\243]' .. rest .. rest .. rest, 'x')
+  text = gsub(text, '\244[\128-\143]' .. rest .. rest, 'x')
+  return not find(text, '[\128-\255]'), text
+end
+
+local function is_readable(text)
+  if find(text, '^"[ !#-Z%[%]^-~]*"$') or text == 'true' or text == 'false' or text == 'null' or text == '0' then
+    return true
+  end
+  if #text < 1000 and (find(text, '^%-?[1-9]%d*$') or find(text, '^%-?[1-9]%d*%.%d+$')) then return true end
+  local fine
+  fine, text = is_text(text)
+  if not fine or find(text, '[%z\1-\31]') then return false end
+  if find(text, '\\', 1, true) then
+    text = gsub(text, '\\(.)', escapes)
+    text = gsub(text, '\4%x%x%x%x', 'x')
+    if find(text, '[\\\4]') then return false end
+  end
+  text = gsub(text, '"[^"]*"', '\1')
+  text = gsub(text, '([,:]) ', '%1')
+  if find(text, '[ "]') then return false end
+  if find(text, '%d') then
+    if find(text, '^%-?0%d') or find(text, '[%[,:]%-?0%d') or find(text, '[eE][+-]?%d+%.') then return false end
+    if #text > 1000 and find(text, string.rep('%d', 1000)) then return false end -- more than Python takes
+    text = gsub(text, '%d+', '0')
+    text = gsub(text, '0%.0', '0')
+    text = gsub(text, '0[eE][+-]?0', '0')
+    text = gsub(text, '%-0', '0')
+  end
+  text = gsub(gsub(gsub(text, 'true', '0'), 'false', '0'), 'null', '0')
+  text = gsub(text, '\1:', '\3')
+  text = gsub(text, '\1', '0')
+  for _ = 1, 200 do
+    if text == '0' then return true end
+    local before = text
+    text = gsub(text, '\0030', '\2')
+    text = gsub(text, ',0,0', ',0')
+    text = gsub(text, ',\2,\2', ',\2')
+    text = gsub(text, '%[0,0%]', '0')
+    text = gsub(text, '{\2,\2}', '0')
+    text = gsub(text, '%[0?%]', '0')
+    text = gsub(text, '{\2?}', '0')
+    if text == before then return false end
+  end
+  return false
+end
 """
 
 UPDATE: Final = _script(
     _CHECK,
+    _READABLE,
     """
-local sets, removals = tonumber(ARGV[2]), tonumber(ARGV[3])
-local first = 4 + sets + removals
+local sets, removals, known = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local first = 5 + sets + removals
+local last = #ARGV - known
+
+local doubtful
+local all = redis.call('HGETALL', key)
+for i = 1, #all, 2 do
+  local name, text = all[i], all[i + 1]
+  if name ~= '_rev' and not (is_readable(text) and is_text(name)) then
+    doubtful = doubtful or {}
+    doubtful[name] = text
+  end
+end
+if doubtful then
+  for i = 5, 4 + sets, 2 do doubtful[ARGV[i]] = nil end
+  for i = 5 + sets, first - 1 do doubtful[ARGV[i]] = nil end
+  for i = first, last, 2 do doubtful[ARGV[i]] = nil end
+  for i = last + 1, #ARGV, 2 do
+    if doubtful[ARGV[i]] == ARGV[i + 1] then doubtful[ARGV[i]] = nil end
+  end
+  if next(doubtful) then
+    local answer = {}
+    for name, text in pairs(doubtful) do
+      answer[#answer + 1] = name
+      answer[#answer + 1] = text
+    end
+    return {answer}
+  end
+end
 
 redis.call('HINCRBY', key, '_rev', 1)
 local undo = {}
@@ -96,7 +193,7 @@ local function add(name, old, by)
   return true
 end
 
-for i = first, #ARGV, 2 do
+for i = first, last, 2 do
   local name = ARGV[i]
   local old = redis.call('HGET', key, name)
   keep(name, old)
@@ -108,9 +205,9 @@ for i = first, #ARGV, 2 do
   end
 end
 """,
-    _put("4", "3 + sets"),
+    _put("5", "4 + sets"),
     """
-for i = 4 + sets, first - 1, 2000 do
+for i = 5 + sets, first - 1, 2000 do
   redis.call('HDEL', key, unpack(ARGV, i, math.min(i + 1999, first - 1)))
 end
 return redis.call('HGETALL', key)
@@ -118,10 +215,12 @@ return redis.call('HGETALL', key)
 )
 """Merge fields into a hash, and count its revision up.
 
-Args: ``""`` or ``=`` and the revision it must have; how many arguments set fields; how many remove fields; then name
-    and text in turn of each field to set; the names to remove; name and number in turn of each field to add to.
+Args: ``""`` or ``=`` and the revision it must have; how many arguments set fields; how many remove fields; how many say
+    what can be read; then name and text in turn of each field to set; the names to remove; name and number in turn of
+    each field to add to; name and text in turn of fields that stay and can be read.
 Returns: `MISSING`, `CONFLICT`, all fields as ``HGETALL`` gives them, or, if a number can't be added, the field's name
-    and its text with NUL between.
+    and its text with NUL between. If there are fields that would stay and of which it is not sure that they can be
+    read, nothing is changed: a list that holds one, with name and text of each such field in turn.
 """
 
 REPLACE: Final = _script(
@@ -133,16 +232,21 @@ if held or redis.call('EXISTS', key) == 1 then
   if ARGV[1] ~= '' and ARGV[1] ~= '=' .. (held or '0') then return 1 end
   redis.call('HINCRBY', key, '_rev', 1)
   rev = redis.call('HGET', key, '_rev')
-  redis.call('DEL', key)
+  local old = redis.call('HGETALL', key) -- field by field, as the key may have a time to live, which goes with it
+  local names = {}
+  for i = 1, #old, 2 do
+    if old[i] ~= '_rev' then names[#names + 1] = old[i] end
+  end
+  for i = 1, #names, 2000 do redis.call('HDEL', key, unpack(names, i, math.min(i + 1999, #names))) end
 elseif rev == '' or ARGV[1] ~= '' then
   return 0
 end
-redis.call('HSET', key, '_rev', rev)
+if not held then redis.call('HSET', key, '_rev', rev) end
 """,
     _put("3", "#ARGV"),
     "return rev",
 )
-"""Store a hash in place of another.
+"""Store a hash in place of another, whose time to live it keeps.
 
 Args: ``""`` or ``=`` and the revision it must have; the revision to begin with if there is none, or ``""`` if there
     must be one; the fields as name and text in turn.
@@ -156,10 +260,10 @@ redis.call('DEL', key)
 return 2
 """,
 )
-"""Delete a hash that has not changed.
+"""Delete a hash, and nothing of another type.
 
-Args: ``=`` and the revision it must have.
-Returns: `MISSING`, `CONFLICT`, or 2.
+Args: ``""`` or ``=`` and the revision it must have.
+Returns: `MISSING`, `CONFLICT`, or `DONE`.
 """
 
 ALL: Final = (CREATE, UPDATE, REPLACE, DELETE)

@@ -1,0 +1,220 @@
+"""Internal: the connections to one server: used again, waited for, and never lost to an exception.
+
+A signal's handler may raise between any two steps. So a connection is worth keeping only when an exchange on it has
+ended well: before that it is not in `idle`, and nobody gets it again. How many there are is counted by weak references,
+so that one which an exception has lost is counted no more as soon as it is gone. What has to happen, whatever comes, is
+one call of a function in C, such as `SimpleQueue.put`, which nothing interrupts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from threading import RLock
+from time import monotonic
+from typing import Any, Final
+from weakref import ref
+
+from divan.errors import OperationTimeout
+
+from divan_redis.wire import Command
+
+# A waiter is told when it may go on. Should the news be lost, with the waiter that an exception took it from, this many
+# seconds later the next one looks for itself.
+_LOOK: Final = 0.1
+
+
+class _Process:
+    """The connections of one process.
+
+    Attributes:
+        pid: The process.
+        idle: Connections that wait for work, and the dead references of those that are gone, which make room.
+        alive: References to all connections that there are.
+        lock: Held while one is counted in.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.idle: SimpleQueue[Any] = SimpleQueue()
+        self.alive: set[ref[Any]] = set()
+        self.lock = RLock()  # whose holder's signal handler may use the store, too
+
+    def drop(self, connection: Any, mark: ref[Any]) -> None:
+        """Count a connection no more, and close it."""
+        self.alive.discard(mark)
+        self.idle.put(mark)
+        connection.disconnect()
+
+
+class Lease:
+    """A connection in use.
+
+    Attributes:
+        connection: The connection.
+    """
+
+    __slots__ = ("_pool", "_process", "connection")
+
+    def __init__(self, pool: Pool, process: _Process, connection: Any) -> None:
+        self.connection = connection
+        self._pool = pool
+        self._process = process
+
+    def release(self) -> None:
+        """Give the connection back, which is as good as new."""
+        self._process.idle.put(self.connection)
+        if self._pool.is_closed:
+            _empty(self._process)
+
+    def drop(self) -> None:
+        """Close the connection, of which nobody knows what it would answer."""
+        self._process.drop(self.connection, self.connection.mark)
+
+
+class Pool:
+    """Connections to one server.
+
+    Args:
+        make: Makes a connection, given when the call ends; it is not opened.
+        limit: How many there may be at once.
+        connect_timeout: Seconds that opening one may take.
+        shown: Where the server is, for messages.
+
+    Attributes:
+        is_closed: Whether it has been closed.
+    """
+
+    def __init__(self, make: Callable[[float], Any], limit: int, connect_timeout: float, shown: str) -> None:
+        self._make = make
+        self._limit = limit
+        self._connect_timeout = connect_timeout
+        self._shown = shown
+        self._process = _Process()
+        self.is_closed = False
+
+    def exchange(self, commands: Sequence[Command], ends: float) -> list[Any]:
+        """What the server answers to each command: its answer, or a `ResponseError`.
+
+        Args:
+            commands: The commands, sent in one go.
+            ends: When the call has to end.
+
+        Raises:
+            OperationTimeout: if no connection becomes free in time; nothing was sent.
+            RedisError: if the server can't be reached, or gives no answers in time.
+        """
+        process = self._process
+        if process.pid != os.getpid():
+            process = self._after_fork()
+        connection = self._take(process, ends)
+        try:
+            results: list[Any] = connection.exchange(commands, ends)
+        except BaseException:
+            process.drop(connection, connection.mark)
+            raise
+        process.idle.put(connection)
+        if self.is_closed:
+            _empty(process)
+        return results
+
+    def lease(self, ends: float) -> Lease:
+        """A connection, for the caller alone until it is released or dropped.
+
+        Args:
+            ends: When the call has to end.
+        """
+        process = self._process
+        if process.pid != os.getpid():
+            process = self._after_fork()
+        return Lease(self, process, self._take(process, ends))
+
+    def forget_idle(self) -> None:
+        """Close the connections that wait for work."""
+        _empty(self._process)
+
+    def close(self) -> None:
+        """Close every connection; a call that waits for an answer gets none."""
+        self.is_closed = True
+        process = self._process
+        if process.pid == os.getpid():  # the others are the parent's
+            for mark in list(process.alive):
+                connection = mark()
+                if connection is not None:
+                    connection.sever()
+            _empty(process)
+
+    def _take(self, process: _Process, ends: float) -> Any:
+        """A connection that is ready."""
+        idle = process.idle
+        while True:
+            try:
+                found = idle.get_nowait()
+            except Empty:
+                made = self._open_one(process, ends)
+                if made is not None:
+                    return made
+                left = ends - monotonic()
+                if left <= 0:
+                    raise OperationTimeout(
+                        f"none of the {self._limit} connections to Redis at {self._shown} became free in time, and "
+                        "nothing was sent; max_connections=… allows more, timeout=… waits longer"
+                    ) from None
+                try:
+                    found = idle.get(True, min(left, _LOOK))
+                except Empty:
+                    continue
+            if isinstance(found, ref):
+                process.alive.discard(found)
+                continue
+            try:
+                quiet = found.is_quiet()
+            except BaseException:
+                process.drop(found, found.mark)
+                raise
+            if quiet:
+                return found
+            process.drop(found, found.mark)
+
+    def _open_one(self, process: _Process, ends: float) -> Any:
+        """A new connection, or `None` if there are as many as there may be."""
+        alive = process.alive
+        if len(alive) >= self._limit:
+            alive.difference_update([mark for mark in list(alive) if mark() is None])
+            if len(alive) >= self._limit:
+                return None
+        connection = self._make(ends)
+        mark = ref(connection, process.idle.put)
+        connection.mark = mark
+        try:
+            with process.lock:
+                if len(alive) >= self._limit:
+                    return None
+                alive.add(mark)
+            connection.open(self._connect_timeout, ends)
+        except BaseException:
+            process.drop(connection, mark)
+            raise
+        return connection
+
+    def _after_fork(self) -> _Process:
+        """A new process's own connections: it shares none with its parent."""
+        inherited, mine = self._process, _Process()
+        if inherited.pid == mine.pid:  # another thread was first
+            return inherited
+        self._process = mine
+        inherited.alive.clear()
+        return mine
+
+
+def _empty(process: _Process) -> None:
+    while True:
+        try:
+            found = process.idle.get_nowait()
+        except Empty:
+            return
+        if isinstance(found, ref):
+            process.alive.discard(found)
+        else:
+            process.drop(found, found.mark)
