@@ -15,6 +15,7 @@ from divan_redis.options import OPTIONS, SCHEMES, Settings
 UNUSABLE: dict[str, Any] = {
     "connect_timeout": -1,
     "timeout": -1,
+    "max_connections": 0,
     "retries": -1,
     "create": "perhaps",
     "db": -1,

@@ -69,14 +69,19 @@ class Keyspace:
         """The key of a document."""
         return self._prefix + document_id.encode()
 
+    def check(self, keys: Sequence[bytes]) -> None:
+        """Raise `StoreError` if a server has given keys that are none of this database."""
+        prefix = self._prefix
+        for key in keys:
+            if not key.startswith(prefix):
+                raise misread(key)
+
     def id(self, key: bytes) -> str:
         """The id of the document at a key.
 
         Raises:
-            StoreError: if the key is not Unicode, so that no id can address it, or none of this database.
+            StoreError: if the key is not Unicode, so that no id can address it.
         """
-        if not key.startswith(self._prefix):
-            raise misread(key)
         try:
             return key[len(self._prefix) :].decode()
         except UnicodeDecodeError as error:

@@ -38,12 +38,12 @@ class _Process:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.idle: SimpleQueue[Any] = SimpleQueue()
-        self.alive: set[ref[Any]] = set()
+        self.alive: dict[int, ref[Any]] = {}  # by their own ids: one that is dead may have no hash
         self.lock = RLock()  # whose holder's signal handler may use the store, too
 
     def drop(self, connection: Any, mark: ref[Any]) -> None:
         """Count a connection no more, and close it."""
-        self.alive.discard(mark)
+        self.alive.pop(id(mark), None)
         self.idle.put(mark)
         connection.disconnect()
 
@@ -139,7 +139,7 @@ class Pool:
         self.is_closed = True
         process = self._process
         if process.pid == os.getpid():  # the others are the parent's
-            for mark in list(process.alive):
+            for mark in list(process.alive.values()):
                 connection = mark()
                 if connection is not None:
                     connection.sever()
@@ -166,7 +166,7 @@ class Pool:
                 except Empty:
                     continue
             if isinstance(found, ref):
-                process.alive.discard(found)
+                process.alive.pop(id(found), None)
                 continue
             try:
                 quiet = found.is_quiet()
@@ -181,17 +181,18 @@ class Pool:
         """A new connection, or `None` if there are as many as there may be."""
         alive = process.alive
         if len(alive) >= self._limit:
-            alive.difference_update([mark for mark in list(alive) if mark() is None])
+            for number, mark in list(alive.items()):
+                if mark() is None:
+                    alive.pop(number, None)
             if len(alive) >= self._limit:
                 return None
         connection = self._make(ends)
-        mark = ref(connection, process.idle.put)
-        connection.mark = mark
+        connection.mark = mark = ref(connection, process.idle.put)
         try:
             with process.lock:
                 if len(alive) >= self._limit:
                     return None
-                alive.add(mark)
+                alive[id(mark)] = mark
             connection.open(self._connect_timeout, ends)
         except BaseException:
             process.drop(connection, mark)
@@ -215,6 +216,6 @@ def _empty(process: _Process) -> None:
         except Empty:
             return
         if isinstance(found, ref):
-            process.alive.discard(found)
+            process.alive.pop(id(found), None)
         else:
             process.drop(found, found.mark)

@@ -20,6 +20,7 @@ def pages(client: Client, keyspace: Keyspace) -> Iterator[list[bytes]]:
     """The keys of the database's documents, page by page, each once; no page is empty."""
     seen: set[bytes] = set()  # SCAN gives a key again when its table shrinks meanwhile
     for page in client.scan(keyspace.pattern):
+        keyspace.check(page)
         fresh = [key for key in dict.fromkeys(page) if key not in seen]
         seen.update(fresh)
         if fresh:
