@@ -138,6 +138,8 @@ def translate(error: Exception, shown: str, timeout: float, key: bytes | None = 
             f"{about} did not answer within {timeout:g} s; a write may have happened; timeout=… gives it longer"
         )
     if isinstance(error, exceptions.ConnectionError | exceptions.ClusterError | RedisClusterException | OSError):
+        if isinstance(error, exceptions.ConnectionError) and "connecting" not in text:
+            return ConnectionFailed(f"{about} ended the connection: {text}; a write may have happened, or may not")
         return ConnectionFailed(f"{about} can't be reached: {text}; check that it runs, host and port")
     if isinstance(error, exceptions.ResponseError):
         return StoreError(f"{about} refused: {text}")

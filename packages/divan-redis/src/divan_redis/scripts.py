@@ -2,7 +2,7 @@
 
 Redis' ``cjson`` would turn ``[]`` into ``{}`` and round long numbers, so no script decodes a value. A script names one
 key, so that it runs on any slot of a cluster. Redis does not undo what a failed script has written: whatever can fail
-comes before the first write, or is undone. So an update looks first whether its answer can be read.
+comes before the first write, or is undone. So is an update whose answer can't be read.
 """
 
 from __future__ import annotations
@@ -73,11 +73,10 @@ _READABLE = r"""
 -- Whether a field's text is JSON that anyone can read, told by the text alone: what is known to be right is made
 -- shorter, until a single 0 is left. It never says yes to what can't be read, and says no if it is not sure.
 local gsub, find = string.gsub, string.find
-local escapes = {['"'] = 'x', ['\\'] = 'x', ['/'] = 'x', b = 'x', f = 'x', n = 'x', r = 'x', t = 'x', u = '\4'}
-local rest = '[\128-\191]'
 
 local function is_text(text)
   if not find(text, '[\128-\255]') then return true, text end
+  local rest = '[\128-\191]'
   text = gsub(text, '[\194-\223]' .. rest, 'x')
   text = gsub(text, '[\225-\236\238\239]' .. rest .. rest, 'x')
   text = gsub(text, '\224[\160-\191]' .. rest, 'x')
@@ -88,33 +87,50 @@ local function is_text(text)
   return not find(text, '[\128-\255]'), text
 end
 
-local function is_readable(text)
-  if find(text, '^"[ !#-Z%[%]^-~]*"$') or text == 'true' or text == 'false' or text == 'null' or text == '0' then
-    return true
-  end
+-- `simple`: nothing in it but printable ASCII, and no backslash.
+local function is_readable(text, simple)
+  local first = string.byte(text)
+  if simple and first == 34 then return find(text, '"', 2, true) == #text end
+  if text == 'true' or text == 'false' or text == 'null' or text == '0' then return true end
   if #text < 1000 and (find(text, '^%-?[1-9]%d*$') or find(text, '^%-?[1-9]%d*%.%d+$')) then return true end
-  local fine
-  fine, text = is_text(text)
-  if not fine or find(text, '[%z\1-\31]') then return false end
-  if find(text, '\\', 1, true) then
-    text = gsub(text, '\\(.)', escapes)
-    text = gsub(text, '\4%x%x%x%x', 'x')
-    if find(text, '[\\\4]') then return false end
+  if not simple then
+    local fine
+    fine, text = is_text(text)
+    if not fine or find(text, '[%z\1-\31]') then return false end
+    if find(text, '\\', 1, true) then
+      local escapes = {['"'] = 'x', ['\\'] = 'x', ['/'] = 'x', b = 'x', f = 'x', n = 'x', r = 'x', t = 'x', u = '\4'}
+      text = gsub(text, '\\(.)', escapes)
+      text = gsub(text, '\4%x%x%x%x', 'x')
+      if find(text, '[\\\4]') then return false end
+    end
   end
   text = gsub(text, '"[^"]*"', '\1')
-  text = gsub(text, '([,:]) ', '%1')
-  if find(text, '[ "]') then return false end
-  if find(text, '%d') then
-    if find(text, '^%-?0%d') or find(text, '[%[,:]%-?0%d') or find(text, '[eE][+-]?%d+%.') then return false end
-    if #text > 1000 and find(text, string.rep('%d', 1000)) then return false end -- more than Python takes
-    text = gsub(text, '%d+', '0')
-    text = gsub(text, '0%.0', '0')
-    text = gsub(text, '0[eE][+-]?0', '0')
-    text = gsub(text, '%-0', '0')
+  if find(text, '[ "]') then
+    text = gsub(text, '([,:]) ', '%1')
+    if find(text, '[ "]') then return false end
   end
-  text = gsub(gsub(gsub(text, 'true', '0'), 'false', '0'), 'null', '0')
-  text = gsub(text, '\1:', '\3')
+  if find(text, '%d') then
+    if find(text, '^%-?0%d') or find(text, '[%[,:]%-?0%d') then return false end
+    if #text > 1000 and find(text, string.rep('%d', 1000)) then return false end -- more than Python takes
+    if find(text, '[%.eE]') then
+      if find(text, '[eE][+-]?%d+%.') then return false end
+      text = gsub(text, '%d+', '0')
+      text = gsub(text, '0%.0', '0')
+      text = gsub(text, '0[eE][+-]?0', '0')
+      text = gsub(text, '%-0', '0')
+    else
+      text = gsub(text, '%-?%d+', '0')
+    end
+  end
+  if find(text, '%l') then text = gsub(gsub(gsub(text, 'true', '0'), 'false', '0'), 'null', '0') end
+  -- A member of an object, with its value: \2. A name that still waits for its value: \3.
+  if first == 123 then
+    text = gsub(text, '\1:[\0010]', '\2')
+    if find(text, '^{\2[,\2]*}$') and not find(text, ',[,}]') and not find(text, '\2\2') then return true end
+  end
+  if find(text, ':', 1, true) then text = gsub(text, '\1:', '\3') end
   text = gsub(text, '\1', '0')
+  if find(text, '^%[0[,0]*%]$') and not find(text, ',[,%]]') and not find(text, '00', 1, true) then return true end
   for _ = 1, 200 do
     if text == '0' then return true end
     local before = text
@@ -139,35 +155,14 @@ local sets, removals, known = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARG
 local first = 5 + sets + removals
 local last = #ARGV - known
 
-local doubtful
-local all = redis.call('HGETALL', key)
-for i = 1, #all, 2 do
-  local name, text = all[i], all[i + 1]
-  if name ~= '_rev' and not (is_readable(text) and is_text(name)) then
-    doubtful = doubtful or {}
-    doubtful[name] = text
-  end
-end
-if doubtful then
-  for i = 5, 4 + sets, 2 do doubtful[ARGV[i]] = nil end
-  for i = 5 + sets, first - 1 do doubtful[ARGV[i]] = nil end
-  for i = first, last, 2 do doubtful[ARGV[i]] = nil end
-  for i = last + 1, #ARGV, 2 do
-    if doubtful[ARGV[i]] == ARGV[i + 1] then doubtful[ARGV[i]] = nil end
-  end
-  if next(doubtful) then
-    local answer = {}
-    for name, text in pairs(doubtful) do
-      answer[#answer + 1] = name
-      answer[#answer + 1] = text
-    end
-    return {answer}
-  end
-end
-
 redis.call('HINCRBY', key, '_rev', 1)
 local undo = {}
 local function keep(name, text) undo[#undo + 1] = {name, text} end
+local function restore()
+  for j = #undo, 1, -1 do
+    if undo[j][2] then redis.call('HSET', key, undo[j][1], undo[j][2]) else redis.call('HDEL', key, undo[j][1]) end
+  end
+end
 keep('_rev', held)
 
 -- The sum's text, or nothing if there is none. Lua's numbers are floats, so that integers are Redis' business.
@@ -198,11 +193,14 @@ for i = first, last, 2 do
   local old = redis.call('HGET', key, name)
   keep(name, old)
   if not add(name, old, ARGV[i + 1]) then
-    for j = #undo, 1, -1 do
-      if undo[j][2] then redis.call('HSET', key, undo[j][1], undo[j][2]) else redis.call('HDEL', key, undo[j][1]) end
-    end
+    restore()
     return name .. '\\0' .. (old or '0')
   end
+end
+""",
+    """
+for i = 5, first - 1 do
+  if i > 4 + sets or i % 2 == 1 then keep(ARGV[i], redis.call('HGET', key, ARGV[i])) end
 end
 """,
     _put("5", "4 + sets"),
@@ -210,7 +208,34 @@ end
 for i = 5 + sets, first - 1, 2000 do
   redis.call('HDEL', key, unpack(ARGV, i, math.min(i + 1999, first - 1)))
 end
-return redis.call('HGETALL', key)
+
+local all = redis.call('HGETALL', key)
+local joined = table.concat(all, ' ')
+local simple = find(joined, '^[ -~]*$') and not find(joined, '\\\\', 1, true)
+local doubtful
+for i = 1, #all, 2 do
+  local name, text = all[i], all[i + 1]
+  if not is_readable(text, simple) or not (simple or is_text(name)) then
+    doubtful = doubtful or {}
+    doubtful[name] = text
+  end
+end
+if doubtful then
+  for i = 1, #undo do doubtful[undo[i][1]] = nil end -- these are new
+  for i = last + 1, #ARGV, 2 do
+    if doubtful[ARGV[i]] == ARGV[i + 1] then doubtful[ARGV[i]] = nil end
+  end
+  if next(doubtful) then
+    restore()
+    local answer = {}
+    for name, text in pairs(doubtful) do
+      answer[#answer + 1] = name
+      answer[#answer + 1] = text
+    end
+    return {answer}
+  end
+end
+return all
 """,
 )
 """Merge fields into a hash, and count its revision up.
