@@ -119,6 +119,7 @@ SHAPES = {
     "page of numbers": b"*2\r\n$1\r\n0\r\n*2\r\n:1\r\n:2\r\n",
     "page of other keys": b"*2\r\n$1\r\n0\r\n*1\r\n$3\r\ny:a\r\n",
     "page with a word for a position": b"*2\r\n$3\r\nend\r\n*0\r\n",
+    "a field handed back": b"*1\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n",
     "map": b"%1\r\n$1\r\na\r\n$1\r\n1\r\n",
     "deep nest": b"*1\r\n" * 100_000 + b":1\r\n",
     "long number": b":" + b"9" * 5000 + b"\r\n",

@@ -171,6 +171,22 @@ def test_an_update_that_raises_has_not_been_made(
     assert store.get("y") == {"n": 2}
 
 
+def test_changes_of_one_document_keep_their_order(store: Store, raw: redis.Redis, database: str) -> None:
+    raw.hset(f"{database}:x", mapping={"odd": "[ 1 ]"})
+    changes = [("x", {"a": 1}), ("x", {"a": 2, "odd": 2}), ("x", {"a": 3, "odd": Increment(1)})]
+    assert store.update_many(changes)[2] == store.get("x") == {"a": 3, "odd": 3}
+
+
+def test_a_change_mends_a_document_that_the_change_before_could_not(
+    store: Store, raw: redis.Redis, database: str
+) -> None:
+    raw.hset(f"{database}:x", mapping={"bad": "Ada"})
+    with pytest.raises(divan.BulkError) as caught:
+        store.update_many([("x", {"a": 1}), ("x", {"bad": 2}), ("x", {"b": 3})])
+    assert list(caught.value.errors) == [0]
+    assert store.get("x") == {"bad": 2, "b": 3}
+
+
 def test_a_field_whose_name_can_not_be_read_stops_an_update(store: Store, raw: redis.Redis, database: str) -> None:
     raw.hset(f"{database}:x", mapping={b"\xff": "1", b"n": "1"})
     with pytest.raises(divan.StoreError):

@@ -23,16 +23,14 @@ from divan_redis.documents import (
     created,
     decode,
     deleted,
-    doubtful,
     expected,
     new_revision,
     replace_arguments,
     replaced,
-    update_arguments,
     updated,
 )
 from divan_redis.options import OPTIONS, Settings
-from divan_redis.scripts import CREATE, DELETE, REPLACE, UPDATE
+from divan_redis.scripts import CREATE, DELETE, REPLACE
 
 
 class RedisBackend(DocumentAccessors, BaseDivanBackend):
@@ -89,10 +87,7 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
         increment: Mapping[str, int | float] = {},
         rev: str | None = None,
     ) -> Document:
-        key = self._keyspace.key(document_id)
-        reply = self._client.run(UPDATE, key, *update_arguments(data, remove, increment, rev))
-        while (readable := doubtful(document_id, reply)) is not None:
-            reply = self._client.run(UPDATE, key, *update_arguments(data, remove, increment, rev, readable))
+        reply = bulk.run_update(self._client, self._keyspace, Change(document_id, data, tuple(remove), increment), rev)
         return updated(document_id, increment, rev, reply)
 
     def replace(self, document_id: str, data: dict[str, Any], rev: str | None = None, upsert: bool = False) -> Document:

@@ -18,9 +18,10 @@ from divan_redis.documents import (
     created,
     decode,
     deleted,
-    doubtful,
     expected,
+    is_doubtful,
     new_revision,
+    read_doubtful,
     update_arguments,
     updated,
 )
@@ -57,6 +58,28 @@ def get_many(client: Client, keyspace: Keyspace, document_ids: Sequence[str]) ->
     return [document if words else None for document, words in zip(found, replies, strict=True)]
 
 
+def run_update(client: Client, keyspace: Keyspace, change: Change, rev: str | None = None) -> Any:
+    """What `UPDATE` returns at last, told of the fields that it was not sure of and that can be read.
+
+    Args:
+        client: The client to write with.
+        keyspace: The database's keys.
+        change: What to change.
+        rev: The revision that the document must have; `None` for any.
+
+    Raises:
+        StoreError: if a field can't be read; nothing was changed.
+    """
+    key = keyspace.key(change.document_id)
+    readable: dict[bytes, bytes] = {}
+    while True:
+        arguments = update_arguments(change.data, change.remove, change.increment, rev, readable)
+        reply = client.run(UPDATE, key, *arguments)
+        if not is_doubtful(reply):
+            return reply
+        read_doubtful(change.document_id, reply, readable)
+
+
 def update_many(client: Client, keyspace: Keyspace, changes: Sequence[Change]) -> list[Document | DivanError]:
     """Update documents.
 
@@ -65,21 +88,21 @@ def update_many(client: Client, keyspace: Keyspace, changes: Sequence[Change]) -
         keyspace: The database's keys.
         changes: What to change, one document each; a document may come several times.
     """
-    replies = client.run_many(
-        UPDATE,
-        [
-            (keyspace.key(change.document_id), *update_arguments(change.data, change.remove, change.increment))
-            for change in changes
-        ],
-    )
+    seen: set[str] = set()
+    items = []
+    for change in changes:
+        again = change.document_id in seen
+        seen.add(change.document_id)
+        arguments = update_arguments(change.data, change.remove, change.increment, again=again)
+        items.append((keyspace.key(change.document_id), *arguments))
+    replies = client.run_many(UPDATE, items)
     return [attempt(_updated, client, keyspace, change, reply) for change, reply in zip(changes, replies, strict=True)]
 
 
 def _updated(client: Client, keyspace: Keyspace, change: Change, reply: Any) -> Document:
     """The document as `UPDATE` has left it; run again, if it was not sure of a field that can be read."""
-    while (readable := doubtful(change.document_id, reply)) is not None:
-        arguments = update_arguments(change.data, change.remove, change.increment, None, readable)
-        reply = client.run(UPDATE, keyspace.key(change.document_id), *arguments)
+    if is_doubtful(reply):
+        reply = run_update(client, keyspace, change)
     return updated(change.document_id, change.increment, None, reply)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, NoReturn
 
 from divan.backends.support import first_revision
@@ -187,7 +188,8 @@ def update_arguments(
     remove: Sequence[str],
     increment: Mapping[str, int | float],
     rev: str | None = None,
-    readable: Sequence[bytes] = (),
+    readable: Mapping[bytes, bytes] = {},
+    again: bool = False,
 ) -> tuple[bytes, ...]:
     """The arguments of the script `UPDATE`.
 
@@ -196,18 +198,20 @@ def update_arguments(
         remove: Fields to remove.
         increment: Numbers to add, by field.
         rev: The revision that the document must have; `None` for any.
-        readable: Name and text in turn of fields that the script was not sure of, and that can be read.
+        readable: Name and text of fields that the script was not sure of, and that can be read.
+        again: Whether a change of the same document was sent just before: if the script was not sure of that one, it
+            must not be of this one either, which would overtake it.
     """
     sets = encode_fields(data)
     return (
         expected(rev),
         b"%d" % len(sets),
         b"%d" % len(remove),
-        b"%d" % len(readable),
+        b"-1" if again else b"%d" % (2 * len(readable)),
         *sets,
         *(name.encode() for name in remove),
         *encode_fields(increment),
-        *readable,
+        *chain.from_iterable(readable.items()),
     )
 
 
@@ -301,26 +305,28 @@ def updated(document_id: str, increment: Mapping[str, int | float], rev: str | N
     raise InvalidDocument(f"{field}: the sum does not fit into 64 bits")
 
 
-def doubtful(document_id: str, reply: Any) -> list[bytes] | None:
-    """The fields that kept `UPDATE` from changing anything, as it was not sure that they can be read, and that can.
+def is_doubtful(reply: Any) -> bool:
+    """Whether `UPDATE` changed nothing, as it was not sure that some fields can be read, which it has handed back."""
+    return isinstance(reply, list) and len(reply) == 1
+
+
+def read_doubtful(document_id: str, reply: Any, readable: dict[bytes, bytes]) -> None:
+    """Add the fields that `UPDATE` has handed back to those that can be read, with which it is to be run again.
 
     Args:
         document_id: The document's id.
         reply: What the script returned.
-
-    Returns:
-        Name and text of each in turn, to run the script again with; `None` if it has done what it was to do.
+        readable: Name and text of the fields of which it was told that they can be read.
 
     Raises:
-        StoreError: naming the first field whose text is no JSON; nothing was changed.
+        StoreError: naming the first field whose text is no JSON; nothing was changed. Or if it was told of all of them.
     """
-    if not (isinstance(reply, list) and len(reply) == 1):
-        return None
     (words,) = reply
-    if not words:
-        raise misread(reply)
     decode(document_id, words)
-    return list(words)
+    found = dict(zip(words[::2], words[1::2], strict=True))
+    if found.items() <= readable.items():
+        raise misread(reply)
+    readable.update(found)
 
 
 def _is_counter(rev: str | None) -> bool:

@@ -153,7 +153,7 @@ UPDATE: Final = _script(
     """
 local sets, removals, known = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local first = 5 + sets + removals
-local last = #ARGV - known
+local last = #ARGV - math.max(known, 0)
 
 redis.call('HINCRBY', key, '_rev', 1)
 local undo = {}
@@ -194,11 +194,11 @@ for i = first, last, 2 do
   keep(name, old)
   if not add(name, old, ARGV[i + 1]) then
     restore()
+    if known < 0 then return {{name, old or '0'}} end -- the one before may have been handed back
     return name .. '\\0' .. (old or '0')
   end
 end
-""",
-    """
+
 for i = 5, first - 1 do
   if i > 4 + sets or i % 2 == 1 then keep(ARGV[i], redis.call('HGET', key, ARGV[i])) end
 end
@@ -218,6 +218,14 @@ for i = 1, #all, 2 do
   if not is_readable(text, simple) or not (simple or is_text(name)) then
     doubtful = doubtful or {}
     doubtful[name] = text
+  end
+end
+if known < 0 then -- if one before was handed back for a field that this one replaces, so is this one
+  for i = 2, #undo do
+    if undo[i][2] and not is_readable(undo[i][2], false) then
+      restore()
+      return {{undo[i][1], undo[i][2]}}
+    end
   end
 end
 if doubtful then
@@ -241,11 +249,12 @@ return all
 """Merge fields into a hash, and count its revision up.
 
 Args: ``""`` or ``=`` and the revision it must have; how many arguments set fields; how many remove fields; how many say
-    what can be read; then name and text in turn of each field to set; the names to remove; name and number in turn of
-    each field to add to; name and text in turn of fields that stay and can be read.
+    what can be read, or -1 if an update was sent just before that this one must not overtake; then name and text in turn
+    of each field to set; the names to remove; name and number in turn of each field to add to; name and text in turn of
+    fields that stay and can be read.
 Returns: `MISSING`, `CONFLICT`, all fields as ``HGETALL`` gives them, or, if a number can't be added, the field's name
     and its text with NUL between. If there are fields that would stay and of which it is not sure that they can be
-    read, nothing is changed: a list that holds one, with name and text of each such field in turn.
+    read, nothing is changed: a list that holds one, with name and text of such fields in turn.
 """
 
 REPLACE: Final = _script(
