@@ -129,6 +129,28 @@ SHAPES = {
     "negative length": b"$-5\r\n",
     "unknown type": b"?what\r\n",
     "unknown error": b"-WHAT is this\r\n",
+    "no error": b"-\r\n",
+    **{
+        text.partition(" ")[0]: b"-%b\r\n" % text.encode()
+        for text in (
+            "NOSCRIPT no such script",
+            "MOVED 5 127.0.0.1:1",
+            "ASK 5 127.0.0.1:1",
+            "MOVED there once",
+            "TRYAGAIN later",
+            "CLUSTERDOWN for now",
+            "CROSSSLOT here",
+            "WRONGTYPE of value",
+            "READONLY replica",
+            "BUSY with a script",
+            "LOADING its data",
+            "NOAUTH at all",
+            "NOPERM for this",
+            "ERR syntax error",
+            "OOM command not allowed",
+            "EXECABORT at once",
+        )
+    },
 }
 
 # What is an answer of these commands after all, and what it says.
@@ -165,6 +187,18 @@ def outcome_of(call: Callable[[Store], Any], store: Store) -> list[Any]:
         return [divan.DocumentNotFound]
     except divan.DivanError as error:
         return [error]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "url", ["redis://:pw@{}/x?db=1", "redis+cluster://{}/x?retries=1", "redis+sentinel://{}/x?service=m"]
+)
+def test_a_server_that_answers_oddly_from_the_first_is_not_opened(url: str, shape: str) -> None:
+    with serving() as server:
+        server.answer_to = lambda words: SHAPES[shape]  # type: ignore[method-assign]
+        short = shape.startswith(("too long", "deep", "negative l"))
+        with pytest.raises((divan.StoreError, divan.ConnectionFailed, divan.OperationTimeout)):
+            divan.open(url.format(f"127.0.0.1:{server.server_address[1]}") + f"&timeout={0.3 if short else 60}")
 
 
 def page(cursor: int) -> bytes:

@@ -67,10 +67,10 @@ class Client:
 
     def run(self, script: Script, key: bytes, *arguments: bytes) -> Any:
         """Run a script on one key; on a server that has never seen it, in two round trips."""
-        try:
-            return self._send_one(key, (b"EVALSHA", script.sha, b"1", key, *arguments))
-        except NoScriptError:
+        reply = self._send_one(key, (b"EVALSHA", script.sha, b"1", key, *arguments))
+        if isinstance(reply, NoScriptError):
             return self._send_one(key, (b"EVAL", script.text, b"1", key, *arguments))
+        return reply
 
     def read_many(
         self, command: bytes, keys: Sequence[bytes], *arguments: bytes, other_type: Callable[[], Any] | None = None
@@ -170,7 +170,7 @@ class Client:
         while True:
             try:
                 return function(ends)
-            except (NoScriptError, DivanError):
+            except DivanError:
                 raise
             except NATIVE_ERRORS as error:
                 own = raised_by_caller(error)
@@ -198,9 +198,12 @@ class Client:
         self._guarded(ping)
 
     def _send_one(self, key: bytes, command: Command, retries: int = 0) -> Any:
+        """What a server answers to one command; a `NoScriptError`, if that is what it answers to ``EVALSHA``."""
+
         def send(ends: float) -> Any:
             (result,) = self._servers.exchange((key,), (command,), ends)
-            if isinstance(result, Exception):
+            is_unknown = command[0] == b"EVALSHA" and isinstance(result, NoScriptError)
+            if isinstance(result, Exception) and not is_unknown:
                 raise result
             return result
 

@@ -248,10 +248,10 @@ return all
 )
 """Merge fields into a hash, and count its revision up.
 
-Args: ``""`` or ``=`` and the revision it must have; how many arguments set fields; how many remove fields; how many say
-    what can be read, or -1 if an update was sent just before that this one must not overtake; then name and text in turn
-    of each field to set; the names to remove; name and number in turn of each field to add to; name and text in turn of
-    fields that stay and can be read.
+Args: ``""`` or ``=`` and the revision it must have; how many arguments set fields; how many remove fields; how many
+    say what can be read, or -1 if an update was sent just before that this one must not overtake; then name and text in
+    turn of each field to set; the names to remove; name and number in turn of each field to add to; name and text in
+    turn of fields that stay and can be read.
 Returns: `MISSING`, `CONFLICT`, all fields as ``HGETALL`` gives them, or, if a number can't be added, the field's name
     and its text with NUL between. If there are fields that would stay and of which it is not sure that they can be
     read, nothing is changed: a list that holds one, with name and text of such fields in turn.
