@@ -107,6 +107,31 @@ def test_a_call_that_waits_in_vain_says_which_option_allows_more(open_store: Cal
         assert holder.get("x") == {}
 
 
+def test_who_waits_for_a_connection_gets_it_before_who_asks_later(redis_server: Any) -> None:
+    with divan.open(redis_server.store_url(new_name()), timeout=120, max_connections=1) as store:
+        backend: Any = store.backend
+        (pool,) = backend._client._servers.all(float("inf"))
+        order = []
+
+        def wait() -> None:
+            lease = pool.lease(float("inf"))
+            order.append("first")
+            lease.release()
+
+        for _ in range(20):
+            held = pool.lease(float("inf"))
+            waiter = threading.Thread(target=wait)
+            waiter.start()
+            while not pool._process.waiting:
+                waiter.join(0.001)
+            held.release()
+            held = pool.lease(float("inf"))
+            order.append("second")
+            held.release()
+            waiter.join()
+        assert order == ["first", "second"] * 20
+
+
 # None is lost
 
 
@@ -226,7 +251,7 @@ def test_an_exception_of_the_callers_own_arrives_as_it_is(redis_server: Any, kin
         signal.signal(signal.SIGALRM, interrupt)
         store = divan.open(sys.argv[1])
         seen = 0
-        for turn in range(1000):
+        for turn in range(300):
             try:
                 signal.setitimer(signal.ITIMER_REAL, 0.00001 * (1 + turn % 40))
                 store.get("x", None)

@@ -9,6 +9,7 @@ one call of a function in C, such as `SimpleQueue.put`, which nothing interrupts
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from threading import RLock
@@ -22,7 +23,7 @@ from divan_redis.wire import Command
 
 # A waiter is told when it may go on. Should the news be lost, with the waiter that an exception took it from, this many
 # seconds later the next one looks for itself.
-_LOOK: Final = 0.1
+_AGAIN: Final = 0.1
 
 
 class _Process:
@@ -32,6 +33,7 @@ class _Process:
         pid: The process.
         idle: Connections that wait for work, and the dead references of those that are gone, which make room.
         alive: References to all connections that there are.
+        waiting: Those who wait for a connection, in the order in which they came: where each of them gets it.
         lock: Held while one is counted in.
     """
 
@@ -39,13 +41,27 @@ class _Process:
         self.pid = os.getpid()
         self.idle: SimpleQueue[Any] = SimpleQueue()
         self.alive: dict[int, ref[Any]] = {}  # by their own ids: one that is dead may have no hash
+        self.waiting: deque[SimpleQueue[Any]] = deque()
         self.lock = RLock()  # whose holder's signal handler may use the store, too
 
     def drop(self, connection: Any, mark: ref[Any]) -> None:
         """Count a connection no more, and close it."""
         self.alive.pop(id(mark), None)
         self.idle.put(mark)
+        if self.waiting:
+            self.serve()
         connection.disconnect()
+
+    def serve(self) -> None:
+        """Hand what is idle to the one who has waited longest: it would else go to whoever asks at the right moment."""
+        try:
+            turn = self.waiting.popleft()
+        except IndexError:
+            return
+        try:
+            turn.put(self.idle.get_nowait())
+        except Empty:
+            self.waiting.appendleft(turn)
 
 
 class Lease:
@@ -65,6 +81,8 @@ class Lease:
     def release(self) -> None:
         """Give the connection back, which is as good as new."""
         self._process.idle.put(self.connection)
+        if self._process.waiting:
+            self._process.serve()
         if self._pool.is_closed:
             _empty(self._process)
 
@@ -115,6 +133,8 @@ class Pool:
             process.drop(connection, connection.mark)
             raise
         process.idle.put(connection)
+        if process.waiting:
+            process.serve()
         if self.is_closed:
             _empty(process)
         return results
@@ -147,35 +167,46 @@ class Pool:
 
     def _take(self, process: _Process, ends: float) -> Any:
         """A connection that is ready."""
-        idle = process.idle
-        while True:
-            try:
-                found = idle.get_nowait()
-            except Empty:
-                made = self._open_one(process, ends)
-                if made is not None:
-                    return made
+        if not process.waiting:
+            found = self._look(process, ends)
+            if found is not None:
+                return found
+        turn: SimpleQueue[Any] = SimpleQueue()
+        try:
+            process.waiting.append(turn)
+            while True:
+                found = self._look(process, ends)
+                if found is not None:
+                    return found
                 left = ends - monotonic()
                 if left <= 0:
                     raise OperationTimeout(
                         f"none of the {self._limit} connections to Redis at {self._shown} became free in time, and "
                         "nothing was sent; max_connections=… allows more, timeout=… waits longer"
-                    ) from None
+                    )
                 try:
-                    found = idle.get(True, min(left, _LOOK))
+                    found = turn.get(True, min(left, _AGAIN))
                 except Empty:
                     continue
-            if isinstance(found, ref):
-                process.alive.pop(id(found), None)
-                continue
+                if _is_ready(process, found):
+                    return found
+                process.waiting.appendleft(turn)  # it was served what is of no use
+        finally:
             try:
-                quiet = found.is_quiet()
-            except BaseException:
-                process.drop(found, found.mark)
-                raise
-            if quiet:
+                process.waiting.remove(turn)
+            except ValueError:  # it has been served
+                while not turn.empty():
+                    process.idle.put(turn.get_nowait())
+
+    def _look(self, process: _Process, ends: float) -> Any:
+        """A connection that is idle, or a new one; `None` if there is none, and as many as there may be."""
+        while True:
+            try:
+                found = process.idle.get_nowait()
+            except Empty:
+                return self._open_one(process, ends)
+            if _is_ready(process, found):
                 return found
-            process.drop(found, found.mark)
 
     def _open_one(self, process: _Process, ends: float) -> Any:
         """A new connection, or `None` if there are as many as there may be."""
@@ -207,6 +238,21 @@ class Pool:
         self._process = mine
         inherited.alive.clear()
         return mine
+
+
+def _is_ready(process: _Process, found: Any) -> bool:
+    """Whether this is a connection, and of use; else it is counted no more."""
+    if isinstance(found, ref):
+        process.alive.pop(id(found), None)
+        return False
+    try:
+        if found.is_quiet():
+            return True
+    except BaseException:
+        process.drop(found, found.mark)
+        raise
+    process.drop(found, found.mark)
+    return False
 
 
 def _empty(process: _Process) -> None:
