@@ -114,6 +114,7 @@ class BaseDivanBackend:
 
         Keyword arguments that a driver may take:
             document_id (str): the id to store it under; taken → `DocumentExists`.
+            fresh (bool): whether the Store has just made that id, so that nobody else knows it.
         """
         self._lacks("create")
 
@@ -208,6 +209,9 @@ class BaseDivanBackend:
 
         Args:
             items: (id, data); the id is `None` only for a driver whose `create` takes no `document_id`.
+
+        Keyword arguments that a driver may take:
+            fresh (Collection[str]): those of the ids that the Store has just made, so that nobody else knows them.
         """
         create: Any = self.create
         return [

@@ -7,7 +7,7 @@ its store can answer; the Store passes an argument only to a driver that takes i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, Protocol
 
@@ -17,7 +17,7 @@ from divan.backends.base import BaseDivanBackend, Change, Explanation, Query, So
 class Driver(Protocol):
     """All that a Store may ask of a driver."""
 
-    def create(self, data: dict[str, Any], *, document_id: str = ...) -> Any: ...
+    def create(self, data: dict[str, Any], *, document_id: str = ..., fresh: bool = ...) -> Any: ...
 
     def update(
         self,
@@ -64,7 +64,9 @@ class Driver(Protocol):
 
     def count(self, where: Query) -> int: ...
 
-    def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> Sequence[Any]: ...
+    def create_many(
+        self, items: Sequence[tuple[str | None, dict[str, Any]]], *, fresh: Collection[str] = ...
+    ) -> Sequence[Any]: ...
 
     def get_many(self, document_ids: Sequence[str]) -> Sequence[Any]: ...
 
@@ -79,7 +81,14 @@ class Driver(Protocol):
     def ping(self) -> None: ...
 
 
-_WITH_OPTIONAL_ARGUMENTS: Final = (Driver.create, Driver.update, Driver.replace, Driver.delete, Driver.find)
+_WITH_OPTIONAL_ARGUMENTS: Final = (
+    Driver.create,
+    Driver.update,
+    Driver.replace,
+    Driver.delete,
+    Driver.find,
+    Driver.create_many,
+)
 
 
 def taken_arguments(backend: type[BaseDivanBackend]) -> dict[str, frozenset[str]]:

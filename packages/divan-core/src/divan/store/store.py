@@ -123,6 +123,7 @@ class Store(Generic[D]):
 
         self._new_id = new_id
         self._makes_ids = "document_id" in self._takes["create"]
+        self._tells_fresh = "fresh" in self._takes["create"]
         self._events = Events(self, plugins)
 
     # One document
@@ -144,10 +145,16 @@ class Store(Generic[D]):
         """
         given = self._codec.fields_of(data)
         fields = self._encode(given)
-        id = self._id_to_create(id if id is not None else self._codec.id_in(data))
+        known = id if id is not None else self._codec.id_in(data)
+        id = self._id_to_create(known)
         if self._events.asks:
             self._events.ask("create", id, given)
-        stored = self._backend.create(fields) if id is None else self._backend.create(fields, document_id=id)
+        if id is None:
+            stored = self._backend.create(fields)
+        elif known is None and self._tells_fresh:
+            stored = self._backend.create(fields, document_id=id, fresh=True)
+        else:
+            stored = self._backend.create(fields, document_id=id)
         return self._done("create", stored, fields)
 
     def _id_to_create(self, id: str | None) -> str | None:
@@ -430,12 +437,22 @@ class Store(Generic[D]):
                 given = self._codec.fields_of(data)
                 id = self._codec.id_in(data) if id is None else id
             fields = self._encode(given)
-            id = self._id_to_create(id)
+            known, id = id, self._id_to_create(id)
+            if known is None and id is not None and "fresh" in self._takes["create_many"]:
+                made.add(id)
             if self._events.asks:
                 self._events.ask("create", id, given)
             return id, fields
 
-        return self._bulk("create", documents, prepare, lambda batch: self._backend.create_many(batch))
+        def send(batch: list[Any]) -> Sequence[Any]:
+            if "fresh" not in self._takes["create_many"]:
+                return self._backend.create_many(batch)
+            fresh = frozenset(made)
+            made.clear()
+            return self._backend.create_many(batch, fresh=fresh)
+
+        made: set[str] = set()  # the ids of this batch that nobody else knows
+        return self._bulk("create", documents, prepare, send)
 
     @overload
     def get_many(self, ids: Iterable[str | Document | D]) -> list[D | None]: ...
