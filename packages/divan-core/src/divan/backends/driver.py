@@ -81,14 +81,7 @@ class Driver(Protocol):
     def ping(self) -> None: ...
 
 
-_WITH_OPTIONAL_ARGUMENTS: Final = (
-    Driver.create,
-    Driver.update,
-    Driver.replace,
-    Driver.delete,
-    Driver.find,
-    Driver.create_many,
-)
+_WITH_OPTIONAL_ARGUMENTS: Final = (Driver.create, Driver.update, Driver.replace, Driver.delete, Driver.find)
 
 
 def taken_arguments(backend: type[BaseDivanBackend]) -> dict[str, frozenset[str]]:
@@ -104,6 +97,16 @@ def taken_arguments(backend: type[BaseDivanBackend]) -> dict[str, frozenset[str]
         method: frozenset(argument for argument in arguments if backend.accepts(method, argument))
         for method, arguments in _optional_arguments().items()
     }
+
+
+def is_told_of_fresh_ids(backend: type[BaseDivanBackend], method: str) -> bool:
+    """Whether a backend's method names the argument ``fresh``; a ``**`` that may take it may also not know it.
+
+    Args:
+        backend: The driver's class.
+        method: ``"create"`` or ``"create_many"``.
+    """
+    return "fresh" in inspect.signature(getattr(backend, method)).parameters
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypedDict, TypeVar, cast, overload
 
 from divan.backends.base import BaseDivanBackend
-from divan.backends.driver import Driver, taken_arguments
+from divan.backends.driver import Driver, is_told_of_fresh_ids, taken_arguments
 from divan.backends.support import attempt
 from divan.documents import REMOVE, Document
 from divan.errors import (
@@ -123,7 +123,8 @@ class Store(Generic[D]):
 
         self._new_id = new_id
         self._makes_ids = "document_id" in self._takes["create"]
-        self._tells_fresh = "fresh" in self._takes["create"]
+        self._tells_fresh = is_told_of_fresh_ids(type(backend), "create")
+        self._tells_all_fresh = is_told_of_fresh_ids(type(backend), "create_many")
         self._events = Events(self, plugins)
 
     # One document
@@ -438,14 +439,14 @@ class Store(Generic[D]):
                 id = self._codec.id_in(data) if id is None else id
             fields = self._encode(given)
             known, id = id, self._id_to_create(id)
-            if known is None and id is not None and "fresh" in self._takes["create_many"]:
+            if known is None and id is not None and self._tells_all_fresh:
                 made.add(id)
             if self._events.asks:
                 self._events.ask("create", id, given)
             return id, fields
 
         def send(batch: list[Any]) -> Sequence[Any]:
-            if "fresh" not in self._takes["create_many"]:
+            if not self._tells_all_fresh:
                 return self._backend.create_many(batch)
             fresh = frozenset(made)
             made.clear()
