@@ -1,88 +1,102 @@
-"""What a write has come to: sent again once its answer is lost, and judged by what is stored then."""
+"""What a write has come to whose answer was lost, judged by what is stored then; and what an answer's rows say."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from divan.errors import DocumentNotFound, StoreError
-from divan_couchdb.answers import DELETED, deliver, settle
-from divan_couchdb.connections import Client
-from divan_couchdb.errors import Conflict, Dropped, LostAnswer
+from divan.errors import AuthenticationFailed, ConnectionFailed, InvalidDocument, InvalidID, StoreError
+from divan_couchdb.answers import Accepted, Claim, judged, read_outcomes, read_revision
+from divan_couchdb.connections import Answer
+from divan_couchdb.errors import Conflict
 
 SENT = {"_id": "ada", "_rev": "3-c", "n": 1, "tags": ["a"]}
+NEW = {"_id": "ada", "n": 1}
 GONE = {"_id": "ada", "_rev": "3-c", "_deleted": True}
 
 
-class Script:
-    """Stands in for a `Client` whose requests end one after the other as the script says."""
-
-    def __init__(self, *ends: Any) -> None:
-        self.ends = list(ends)
-
-    def send(self, method: str, url: str, body: bytes | None = None, *, document_id: str = "") -> Any:
-        end = self.ends.pop(0)
-        if isinstance(end, Exception):
-            raise end
-        return end
-
-
-def _deliver(*ends: Any) -> tuple[Any, bool]:
-    return deliver(cast(Client, Script(*ends)), "PUT", "http://localhost/guests/ada", b"{}")
-
-
-def test_a_write_is_sent_once() -> None:
-    assert _deliver({"rev": "1-a"}) == ({"rev": "1-a"}, False)
-
-
-def test_a_write_whose_answer_is_lost_is_sent_again() -> None:
-    assert _deliver(Dropped("lost"), {"rev": "1-a"}) == ({"rev": "1-a"}, True)
-
-
-def test_a_write_whose_answer_is_lost_twice_is_sent_no_more() -> None:
-    with pytest.raises(Dropped, match="again"):
-        _deliver(Dropped("lost"), Dropped("lost again"), {"rev": "1-a"})
-
-
-@pytest.mark.parametrize("refusal", [Conflict(), DocumentNotFound("ada")])
-@pytest.mark.parametrize("lost", [[], [Dropped("lost")]], ids=["answered", "lost"])
-def test_a_refusal_says_whether_it_may_be_by_the_writes_own_first_time(refusal: Exception, lost: list[Any]) -> None:
-    with pytest.raises(Conflict) as caught:
-        _deliver(*lost, refusal)
-    assert caught.value.repeated is bool(lost)
-
-
-def test_another_failure_stays_what_it_is() -> None:
-    with pytest.raises(StoreError):
-        _deliver(Dropped("lost"), StoreError("broken"))
+@pytest.mark.parametrize("claim", [Claim.EXACT, Claim.EQUAL])
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        (SENT, {"_id": "ada", "_rev": "4-d", "tags": ["a"], "n": 1}),
+        (SENT, {"_id": "ada", "_rev": "4-d", "tags": ["a"], "n": 1.0, "_attachments": {}}),
+        ({**SENT, "n": 2**60 + 1}, {"_id": "ada", "_rev": "4-d", "tags": ["a"], "n": 2**60}),
+        (NEW, {"_id": "ada", "_rev": "1-a", "n": 1}),
+        (GONE, {"_id": "ada", "_rev": "4-d", "_deleted": True}),
+    ],
+    ids=["update", "attachments", "a number kept by another", "create", "delete"],
+)
+def test_equal_content_is_no_proof_of_who_wrote_it(sent: Any, stored: Any, claim: Claim) -> None:
+    assert isinstance(judged(stored, sent, claim), ConnectionFailed)
 
 
 @pytest.mark.parametrize(
-    ("sent", "stored", "revision"),
+    ("sent", "stored"),
     [
-        (SENT, {"_id": "ada", "_rev": "4-d", "tags": ["a"], "n": 1}, "4-d"),
-        (SENT, {"_id": "ada", "_rev": "4-d", "tags": ["a"], "n": 1, "_attachments": {}}, "4-d"),
-        ({"_id": "ada", "n": 1}, {"_id": "ada", "_rev": "1-a", "n": 1}, "1-a"),
-        (GONE, None, DELETED),
+        (SENT, {"_id": "ada", "_rev": "5-e", "tags": ["a"], "n": 2}),
+        (NEW, {"_id": "ada", "_rev": "3-a", "n": 2}),
+        (NEW, {"_id": "ada", "_rev": "2-a", "_deleted": True}),
+        (NEW, {"_id": "ada", "_rev": "1-a", "_deleted": True}),
+        (GONE, {"_id": "ada", "_rev": "5-e", "n": 1}),
     ],
 )
-def test_what_is_stored_may_be_what_was_sent(sent: Any, stored: Any, revision: str) -> None:
-    assert settle(sent, stored, repeatable=False) == revision
+def test_what_may_have_come_after_the_write_proves_nothing(sent: Any, stored: Any) -> None:
+    assert isinstance(judged(stored, sent, Claim.EXACT), ConnectionFailed)
 
 
 @pytest.mark.parametrize(
-    "stored",
+    ("sent", "stored"),
     [
-        None,
-        {"_id": "ada", "_rev": "5-e", "tags": ["a"], "n": 1},
-        {"_id": "ada", "_rev": "4-d", "tags": ["a"], "n": True},
-        {"_id": "ada", "_rev": "4-d", "n": 1},
+        (SENT, {"_id": "ada", "_rev": "4-d", "tags": ["a"], "n": True}),
+        (SENT, {"_id": "ada", "_rev": "4-d", "n": 1}),
+        (SENT, {"_id": "ada", "_rev": "4-d", "_deleted": True}),
+        (NEW, {"_id": "ada", "_rev": "1-a", "n": 2}),
+        (GONE, {"_id": "ada", "_rev": "4-d", "n": 1}),
     ],
 )
-def test_where_nobody_can_know_only_a_repeatable_write_may_be_made_again(stored: Any) -> None:
-    assert isinstance(settle(SENT, stored, repeatable=True), Conflict)
-    assert isinstance(settle(SENT, stored, repeatable=False), LostAnswer)
+def test_another_write_in_its_place_proves_that_it_was_not_made(sent: Any, stored: Any) -> None:
+    assert isinstance(judged(stored, sent, Claim.EXACT), Conflict)
 
 
-def test_a_document_that_is_there_is_not_deleted() -> None:
-    assert isinstance(settle(GONE, {"_id": "ada", "_rev": "3-c"}, repeatable=False), Conflict)
+def test_a_new_document_under_an_id_that_nobody_else_knows_is_ones_own() -> None:
+    assert judged({"_id": "ada", "_rev": "1-a", "n": 1}, NEW, Claim.OWN) == "1-a"
+    assert isinstance(judged({"_id": "ada", "_rev": "2-b", "n": 1}, NEW, Claim.OWN), ConnectionFailed)
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"rev": 5}, {"ok": True, "id": "ada"}])
+def test_an_answer_without_a_revision_acknowledges_nothing(answer: Any) -> None:
+    with pytest.raises(StoreError, match="ada"):
+        read_revision(answer, "ada")
+
+
+def _outcome(row: Any, status: int = 201) -> Any:
+    return read_outcomes(Answer(status, [row]), [{"_id": "ada"}])[0]
+
+
+def test_a_row_says_what_became_of_one_document() -> None:
+    assert _outcome({"ok": True, "id": "ada", "rev": "1-a"}) == "1-a"
+    assert isinstance(_outcome({"id": "ada", "error": "conflict", "reason": "…"}), Conflict)
+    assert isinstance(_outcome({"id": "ada", "error": "illegal_docid", "reason": "…"}), InvalidID)
+    assert isinstance(_outcome({"id": "ada", "error": "unauthorized", "reason": "…"}), AuthenticationFailed)
+    assert isinstance(_outcome({"id": "zoe", "rev": "1-a"}), StoreError)
+    assert isinstance(_outcome({"id": "ada"}), StoreError)
+    assert isinstance(_outcome("ada"), StoreError)
+
+
+def test_a_row_of_a_validation_function_says_its_words() -> None:
+    outcome = _outcome({"id": "ada", "error": "forbidden", "reason": "a guest needs a name"})
+    assert isinstance(outcome, InvalidDocument)
+    assert "a guest needs a name" in str(outcome)
+
+
+def test_a_row_that_says_perhaps_is_known_for_it() -> None:
+    assert isinstance(_outcome({"ok": True, "id": "ada", "rev": "1-a", "accepted": True}, 202), Accepted)
+    assert isinstance(_outcome({"ok": True, "id": "ada", "rev": "1-a"}, 202), Accepted)
+    assert not isinstance(_outcome({"ok": True, "id": "ada", "rev": "1-a"}), Accepted)
+
+
+@pytest.mark.parametrize("rows", [None, {}, [], [1, 2]])
+def test_an_answer_without_a_row_a_document_is_an_error(rows: Any) -> None:
+    with pytest.raises(StoreError, match="_bulk_docs"):
+        read_outcomes(Answer(201, rows), [{"_id": "ada"}])

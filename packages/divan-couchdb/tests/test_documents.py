@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import pytest
@@ -49,5 +50,5 @@ def test_a_revision_is_a_number_and_a_hash(text: str, answer: bool) -> None:
 def test_pauses_are_at_random_whatever_the_program_has_seeded() -> None:
     random.seed(1)
     before = random.getstate()
-    pause(1)
+    pause(1, time.monotonic() + 60)
     assert random.getstate() == before

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.live
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("divan_couchdb.queries._PAGE", 10)
+    monkeypatch.setattr("divan_couchdb.paging.PAGE", 10)
+    monkeypatch.setattr("divan_couchdb.queries.PAGE", 10)
     monkeypatch.setattr("divan_couchdb.queries._FIRST_PAGE", 10)
 
 

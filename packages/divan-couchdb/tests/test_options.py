@@ -16,18 +16,23 @@ README = Path(__file__).parents[1] / "README.md"
 
 # Option, a value that it can't have.
 REFUSED: list[tuple[str, Any]] = [
+    ("accept_202", "perhaps"),
     ("ca_file", "/nowhere/authorities.pem"),
     ("ca_file", 5),
     ("connect_timeout", -1),
     ("connect_timeout", True),
     ("create", "perhaps"),
     ("create", 2),
+    ("max_connections", 0),
+    ("max_connections", "many"),
     ("partitioned", "perhaps"),
     ("timeout", 0),
     ("timeout", -1),
     ("timeout", "soon"),
     ("verify", ""),
     ("verify", 0.5),
+    ("w", 0),
+    ("w", "most"),
 ]
 
 

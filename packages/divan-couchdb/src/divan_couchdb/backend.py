@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from divan.backends.base import BaseDivanBackend, Change, Serializer, apply_changes
@@ -14,6 +14,7 @@ from divan.query import Explanation, Query, SortKey, project
 from divan.serializers import DEFAULT_SERIALIZERS
 from divan.validation import check_id
 
+from divan_couchdb.answers import Claim, Writer
 from divan_couchdb.bulk import Bulk
 from divan_couchdb.connections import Client, Raw
 from divan_couchdb.documents import Documents, is_revision, known_as, replaced, to_document, to_written_document
@@ -42,6 +43,7 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
     def connect(self, database: str, host: str, port: int) -> Any:
         """Open the database, made if it is missing and ``create`` allows it; the handle is a `couchdb.Database`."""
         client = Client(read_settings(database, host, port, self.scheme, self.options))
+        client.begin()
         try:
             if self.options["create"]:
                 facts = client.describe_or_make(partitioned=self.options["partitioned"])
@@ -51,30 +53,33 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
             client.close()
             raise
         self._client = client
-        timeout = self.options["timeout"]
-        self._documents = Documents(client, timeout)
+        writer = Writer(client, facts.copies)
+        self._documents = Documents(client, writer)
         self._queries = Queries(client, facts)
-        self._bulk = Bulk(client, self._queries, timeout)
+        self._bulk = Bulk(client, self._queries, writer)
         return client.database
 
     def close(self) -> None:
         self._client.close()
 
     def ping(self) -> None:
+        self._client.begin()
         self._client.describe()
 
     # One document
 
-    def create(self, data: dict[str, Any], document_id: str | None = None) -> Document:
+    def create(self, data: dict[str, Any], document_id: str | None = None, fresh: bool = False) -> Document:
+        self._client.begin()
         if document_id is None:
-            document_id = new_id()
+            document_id, fresh = new_id(), True
         try:
-            rev = self._documents.put(document_id, data)
+            rev = self._documents.put(document_id, data, Claim.OWN if fresh else Claim.EXACT)
         except Conflict as error:
             raise DocumentExists(document_id) from error
         return to_written_document(data, {**data, "_id": document_id, "_rev": rev})
 
     def get_document_for_id(self, document_id: str) -> Document:
+        self._client.begin()
         return to_document(self._documents.get(document_id))
 
     def update(
@@ -86,7 +91,8 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
         rev: str | None = None,
         document: Any = None,
     ) -> Document:
-        repeatable = rev is None and not increment
+        self._client.begin()
+        claim = Claim.EQUAL if rev is None and not increment else Claim.EXACT
 
         def write(stored: Raw | None) -> Document:
             merged = None
@@ -97,7 +103,7 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
                     pass  # what is stored by now may do
             if merged is None:
                 merged = apply_changes(self._documents.get(document_id, rev), data, remove, increment)
-            written = self._documents.put(document_id, merged, repeatable=repeatable)
+            written = self._documents.put(document_id, merged, claim)
             return to_document({**merged, "_id": document_id, "_rev": written})
 
         return self._documents.retry(document_id, rev, write, known_as(document, document_id, rev))
@@ -105,6 +111,9 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
     def replace(
         self, document_id: str, data: dict[str, Any], rev: str | None = None, document: Any = None, upsert: bool = False
     ) -> Document:
+        self._client.begin()
+        claim = Claim.EQUAL if rev is None else Claim.EXACT
+
         def write(stored: Raw | None) -> Document:
             if stored is None:
                 try:
@@ -114,18 +123,20 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
                         raise
                     stored = {}
             body = replaced(stored, data)
-            written = self._documents.put(document_id, body, repeatable=rev is None)
+            written = self._documents.put(document_id, body, claim)
             return to_document({**body, "_id": document_id, "_rev": written})
 
         return self._documents.retry(document_id, rev, write, known_as(document, document_id, rev))
 
     def delete(self, document_id: str, rev: str | None = None, document: Any = None) -> None:
+        self._client.begin()
+        claim = Claim.EQUAL if rev is None else Claim.EXACT
         if rev is not None and not is_revision(rev):
             self._documents.get(document_id, rev)  # which it can't be: PouchDB would take none for any
 
         def write(stored: Raw | None) -> None:
             current = (stored or self._documents.get(document_id, rev))["_rev"]
-            self._documents.delete(document_id, current)
+            self._documents.delete(document_id, current, claim)
 
         known = {"_rev": rev} if rev is not None else known_as(document, document_id, None)
         self._documents.retry(document_id, rev, write, known)
@@ -150,20 +161,24 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
 
     def count(self, where: Query) -> int:
         if not where:
+            self._client.begin()
             return self._queries.count()
         return sum(1 for _ in self.find(where, fields=()))
 
-    def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Any]:
+    def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]], fresh: Collection[str] = ()) -> list[Any]:
+        self._client.begin()
         results: list[Any] = [None] * len(items)
         sent: dict[str, tuple[int, dict[str, Any]]] = {}
+        claims: dict[str, Claim] = {}
         for index, (given, data) in enumerate(items):
             document_id = new_id() if given is None else check_id(given)
             if document_id in sent:
                 results[index] = DocumentExists(document_id)
             else:
                 sent[document_id] = (index, data)
+                claims[document_id] = Claim.OWN if given is None or document_id in fresh else Claim.EXACT
         bodies: list[Raw] = [{**data, "_id": document_id} for document_id, (_, data) in sent.items()]
-        outcomes = self._bulk.write(bodies)
+        outcomes = self._bulk.write(bodies, claims)
         for body, (index, data), outcome in zip(bodies, sent.values(), outcomes, strict=True):
             if isinstance(outcome, str):
                 body["_rev"] = outcome
@@ -172,24 +187,31 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
                 results[index] = DocumentExists(body["_id"]) if isinstance(outcome, Conflict) else outcome
         return results
 
-    def get_many(self, document_ids: Sequence[str]) -> list[Document | None]:
+    def get_many(self, document_ids: Sequence[str]) -> list[Any]:
         if not document_ids:
             return []
+        self._client.begin()
         found = self._queries.many(document_ids)
-        return [to_document(found[id]) if id in found else None for id in document_ids]
+        results: list[Any] = []
+        for document_id in document_ids:
+            raw = found.get(document_id)
+            results.append(to_document(raw) if isinstance(raw, dict) else raw)
+        return results
 
     def update_many(self, changes: Sequence[Change]) -> list[Any]:
         def change(index: int, stored: Raw) -> Raw:
             one = changes[index]
             return apply_changes(stored, one.data, one.remove, one.increment)
 
+        self._client.begin()
         ids = [check_id(one.document_id) for one in changes]
-        return self._bulk.rewrite(ids, change, to_document, repeatable=lambda index: not changes[index].increment)
+        return self._bulk.rewrite(ids, change, to_document, is_exact=lambda index: bool(changes[index].increment))
 
     def delete_many(self, document_ids: Sequence[str]) -> list[Any]:
         def change(index: int, stored: Raw) -> Raw:
             return {**stored, "_deleted": True}
 
+        self._client.begin()
         return self._bulk.rewrite([check_id(id) for id in document_ids], change, lambda raw: None, bodies=False)
 
     # Indexes
@@ -199,9 +221,11 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
         name = index_name(fields)
         if name is None:
             return None
+        self._client.begin()
         # Two that make the same index at once meet in its design document.
         self._documents.retry(f"_design/{name}", None, lambda _: self._queries.make_index(name, fields))
         return name
 
     def explain(self, where: Query, sort: Sequence[SortKey] = ()) -> Explanation:
+        self._client.begin()
         return self._queries.explain(where)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from threading import Lock
+import weakref
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
 from divan.backends.support import FairLock
 from divan.documents import Document, copied
-from divan.errors import DocumentNotFound, RevisionConflict, StoreError
+from divan.errors import RevisionConflict, StoreError
 from divan.validation import check_id
 
-from divan_couchdb.answers import deliver, read_revision, settle
-from divan_couchdb.connections import Client, Raw, encode
+from divan_couchdb.answers import Claim, Writer
+from divan_couchdb.connections import Client, Raw
 from divan_couchdb.errors import Conflict, too_busy
+from divan_couchdb.wire import forget_after_fork
 
 _REVISION: Final = re.compile(r"[0-9]+-[0-9A-Za-z]+")
 _KEPT: Final = ("_rev", "_attachments")
@@ -25,6 +25,7 @@ _KEPT: Final = ("_rev", "_attachments")
 _CONTAINERS: Final = frozenset({dict, list})
 _SHORTEST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.25
+_QUEUES: Final = 64
 
 # Not the module's own generator: programs that seed that alike would pause alike, and go on meeting one another.
 _random: Final = random.SystemRandom()
@@ -90,16 +91,13 @@ class Documents:
 
     Args:
         client: The database.
-        timeout: Seconds for which a write that meets other writers' is tried again.
+        writer: Writes to the same one.
     """
 
-    def __init__(self, client: Client, timeout: float) -> None:
+    def __init__(self, client: Client, writer: Writer) -> None:
         self._client = client
-        self._timeout = timeout
+        self._writer = writer
         self._queues = _Queues()
-
-    def _url(self, document_id: str, **parameters: Any) -> str:
-        return self._client.url(check_id(document_id), **parameters)
 
     def get(self, document_id: str, rev: str | None = None) -> Raw:
         """Read a document; one request.
@@ -112,71 +110,41 @@ class Documents:
             DocumentNotFound: if there is none.
             RevisionConflict: if it has another revision.
         """
-        raw: Any = self._client.read("GET", self._url(document_id), document_id=document_id)
-        if not isinstance(raw, dict) or raw.get("_id") != document_id or "_rev" not in raw:
+        url = self._client.url(check_id(document_id))
+        raw: Any = self._client.read("GET", url, document_id=document_id)
+        if not isinstance(raw, dict) or raw.get("_id") != document_id or not isinstance(raw.get("_rev"), str):
             raise StoreError(f"CouchDB's answer is not the document {document_id!r}; is it CouchDB that answers?")
         if rev is not None and raw["_rev"] != rev:
             raise RevisionConflict(document_id, rev)
         return raw
 
-    def put(self, document_id: str, body: Raw, *, repeatable: bool = True) -> str:
-        """Write a document and return its new revision; one request, unless its answer is lost.
+    def put(self, document_id: str, body: Raw, claim: Claim) -> str:
+        """Write a document and return its new revision; one request, unless its answer is lost or says perhaps.
 
         Args:
             document_id: Its id.
             body: Its fields; ``_rev`` is the revision that it follows, which a new document has not.
-            repeatable: Whether the caller may make the write again if nobody can know whether it has been made.
+            claim: What has to be true for it to count as made.
 
         Raises:
-            Conflict: if the stored document has another revision.
-            LostAnswer: if nobody can know whether the write has been made, and it is not `repeatable`.
+            Conflict: if the stored document has another revision, and nothing was written.
+            ConnectionFailed: if nobody can know whether it was written.
         """
-        sent = {"_id": document_id, **body}  # PouchDB takes an id "null" from here only
-        return self._write("PUT", self._url(document_id), sent, encode(sent).encode(), repeatable=repeatable)
+        return self._writer.put(check_id(document_id), body, claim)
 
-    def delete(self, document_id: str, rev: str) -> None:
-        """Delete a document that has this revision; one request, unless its answer is lost.
+    def delete(self, document_id: str, rev: str, claim: Claim) -> None:
+        """Delete a document that has this revision; one request, unless its answer is lost or says perhaps.
+
+        Args:
+            document_id: Its id.
+            rev: Its revision.
+            claim: What has to be true for it to count as deleted.
 
         Raises:
             Conflict: if it has another one, or is gone.
+            ConnectionFailed: if nobody can know whether it was deleted.
         """
-        sent = {"_id": document_id, "_rev": rev, "_deleted": True}
-        self._write("DELETE", self._url(document_id, rev=rev), sent, about=document_id)
-
-    def _write(
-        self, method: str, url: str, sent: Raw, text: bytes | None = None, *, about: str = "", repeatable: bool = True
-    ) -> str:
-        """Send a write and return the new revision.
-
-        Args:
-            method: HTTP method.
-            url: The document's URL.
-            sent: What the document becomes.
-            text: The same as JSON text, if the request has a body.
-            about: The document that a 404 is about; empty if it can only be about the database.
-            repeatable: Whether the caller may make the write again if nobody can know whether it has been made.
-
-        Raises:
-            Conflict: if the stored document has another revision.
-            LostAnswer: if nobody can know whether the write has been made, and it is not `repeatable`.
-        """
-        document_id = sent["_id"]
-        try:
-            answer, _ = deliver(self._client, method, url, text, document_id=about)
-        except Conflict as conflict:
-            if not conflict.repeated:
-                raise
-            outcome = settle(sent, self._find(document_id), repeatable=repeatable)
-            if isinstance(outcome, str):
-                return outcome
-            raise outcome from conflict
-        return read_revision(answer, document_id)
-
-    def _find(self, document_id: str) -> Raw | None:
-        try:
-            return self.get(document_id)
-        except DocumentNotFound:
-            return None
+        self._writer.delete(check_id(document_id), rev, claim)
 
     def retry(
         self, document_id: str, rev: str | None, attempt: Callable[[Raw | None], _T], known: Raw | None = None
@@ -191,9 +159,10 @@ class Documents:
 
         Raises:
             RevisionConflict: if the document has another revision than `rev`.
-            OperationTimeout: if other writers came between until the time was over.
+            OperationTimeout: if other writers came between until the call's time was over.
         """
-        if rev is not None or not self._queues.is_busy(document_id):
+        queue = self._queues.of(document_id)
+        if rev is not None or not queue.writers:
             try:
                 return attempt(known)
             except Conflict as error:
@@ -201,69 +170,80 @@ class Documents:
                     self._refuse(document_id, rev, error)
                 known = None
         # The threads of one process queue up, rather than keep one another from writing, and each leaves what it wrote
-        # to the next.
-        deadline = time.monotonic() + self._timeout
-        with self._queues.hold(document_id, self._timeout) as queue:
-            number = 0
-            if queue is not None and queue.written is not None:
-                known = queue.written
-            while queue is not None and time.monotonic() < deadline:
-                queue.written = None  # an attempt that fails leaves nothing to go on from
-                try:
-                    result = attempt(known)
-                except Conflict:
-                    known = None
-                    pause(number)
-                    number += 1
-                else:
-                    queue.written = result.native if isinstance(result, Document) else None
-                    return result
-        raise too_busy(document_id, self._timeout)
+        # to the next. That one waits is known by what only this frame holds: however it ends, the queue is left.
+        writer = _Writing()
+        queue.writers.add(weakref.ref(writer, queue.writers.discard))
+        turn = queue.lock.acquire(max(0.0, self._client.deadline - time.monotonic()))
+        if turn is None:
+            raise too_busy(document_id, self._client.settings.timeout)
+        try:
+            return self._write_in_turn(queue, document_id, attempt, known)
+        finally:
+            turn.release()
+
+    def _write_in_turn(
+        self, queue: _Queue, document_id: str, attempt: Callable[[Raw | None], _T], known: Raw | None
+    ) -> _T:
+        number = 0
+        if queue.written is not None and queue.written["_id"] == document_id:
+            known = queue.written
+        while time.monotonic() < self._client.deadline:
+            queue.written = None  # an attempt that fails leaves nothing to go on from
+            try:
+                result = attempt(known)
+            except Conflict:
+                known = None
+                pause(number, self._client.deadline)
+                number += 1
+            else:
+                queue.written = result.native if isinstance(result, Document) and len(queue.writers) > 1 else None
+                return result
+        raise too_busy(document_id, self._client.settings.timeout)
 
     def _refuse(self, document_id: str, rev: str, error: Conflict) -> NoReturn:
         self.get(document_id)  # which raises DocumentNotFound if it is gone
         raise RevisionConflict(document_id, rev) from error
 
 
-def pause(attempt: int) -> None:
-    """Wait before another attempt at a write that met another writer's: longer each time, and at random."""
-    time.sleep(_random.uniform(0, min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** min(attempt, 10))))
+def pause(attempt: int, deadline: float) -> None:
+    """Wait before another attempt at a write that met another writer's: longer each time, and at random.
+
+    Args:
+        attempt: How many there were before.
+        deadline: When to wait no longer, by `time.monotonic`.
+    """
+    longest = min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2 ** min(attempt, 10), deadline - time.monotonic())
+    time.sleep(_random.uniform(0, max(0.0, longest)))
+
+
+class _Writing:
+    """One thread that writes a document in its turn, or waits for it."""
+
+    __slots__ = ("__weakref__",)
 
 
 class _Queue:
-    """The writers of one document in this process."""
+    """The writers of some documents in this process."""
 
     def __init__(self) -> None:
         self.lock = FairLock()
-        self.length = 0
+        self.writers: set[weakref.ref[_Writing]] = set()
+        """Who is in the queue; those that are no more leave by themselves."""
         self.written: Raw | None = None
         """What the one before has written."""
 
 
 class _Queues:
-    """One queue per document that several threads of this process want to write; there is none while nobody waits."""
+    """The queues that all documents share: as few as there are, a document that many want seldom meets another."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._queues: dict[str, _Queue] = {}
+        self.forget()
+        forget_after_fork(self)
 
-    def is_busy(self, key: str) -> bool:
-        """Whether there is a queue for this key."""
-        return key in self._queues
+    def forget(self) -> None:
+        """Begin with nobody in the queues: after a fork, the other process's threads are not here."""
+        self._queues = [_Queue() for _ in range(_QUEUES)]
 
-    @contextmanager
-    def hold(self, key: str, seconds: float) -> Iterator[_Queue | None]:
-        """Wait to be the only one with this key; yields `None` if that took too long."""
-        with self._lock:
-            queue = self._queues.setdefault(key, _Queue())
-            queue.length += 1
-        turn = queue.lock.acquire(timeout=seconds)
-        try:
-            yield queue if turn is not None else None
-        finally:
-            if turn is not None:
-                turn.release()
-            with self._lock:
-                queue.length -= 1
-                if not queue.length:
-                    del self._queues[key]
+    def of(self, document_id: str) -> _Queue:
+        """The queue of one document."""
+        return self._queues[hash(document_id) % _QUEUES]

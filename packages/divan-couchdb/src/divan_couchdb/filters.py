@@ -91,8 +91,9 @@ def _condition(comparison: Comparison) -> tuple[str, Any] | None:
             return op, value
         return "$exists", True
     if op == "$all":
-        # No item at all: every list matches here, and none there.
-        return (op, value) if value and all(rank(item) <= 4 for item in value) else ("$exists", True)
+        # No item at all: every list matches here, and none there. CouchDB compares numbers in lists exactly, and breaks
+        # on null as soon as there is an index.
+        return (op, value) if value and all(rank(item) in (2, 4) for item in value) else ("$exists", True)
     if op == "$size":
         return op, value
     if op == "$contains" or (op == "$exists" and value):

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from divan.errors import InvalidURL
-from divan.options import Option, boolean, file, seconds
+from divan.options import Option, boolean, file, seconds, whole
+
+
+def _positive(value: str | int) -> int:
+    number = whole(value)
+    if not number:
+        raise ValueError("give a whole number from 1")
+    return number
+
 
 OPTIONS: Final[Mapping[str, Option]] = {
     "create": Option(
@@ -24,7 +32,23 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "timeout": Option(
         seconds,
         30.0,
-        "Seconds to wait for each part of an answer, and to try a write again that meets other writers'.",
+        "Seconds within which a call ends, all its requests and attempts together; of a listing or a bulk call, each "
+        "page or batch.",
+    ),
+    "max_connections": Option(
+        _positive,
+        100,
+        "Connections that are open at most; a call waits for one within its timeout.",
+    ),
+    "w": Option(
+        _positive,
+        None,
+        "Copies of a document that a cluster writes before it says done; unless given, its own quorum: most of them.",
+    ),
+    "accept_202": Option(
+        boolean,
+        False,
+        "Whether a write counts as done that fewer copies took (202), as while nodes of a cluster are down.",
     ),
     "ca_file": Option(
         file, None, "File with the authorities that couchdbs:// trusts; unless given, it trusts the system's."
@@ -52,18 +76,28 @@ class Settings:
 
     Attributes:
         server: The server's URL, without credentials.
+        host: Its host name or address.
+        port: Its port number.
         database: The database's name.
         credentials: User and password, or `None`; never shown.
-        timeout: Seconds to wait for each part of an answer.
+        timeout: Seconds within which a call ends.
         connect_timeout: Seconds to wait for a connection.
+        max_connections: How many connections are open at most.
+        w: How many copies a write asks for; `None` for the cluster's own quorum.
+        accept_202: Whether a write counts as done that fewer copies took.
         tls: How to check the server, for ``https``; `None` for ``http``.
     """
 
     server: str
+    host: str
+    port: int
     database: str
     credentials: tuple[str, str] | None = field(repr=False)
     timeout: float
     connect_timeout: float
+    max_connections: int
+    w: int | None
+    accept_202: bool
     tls: ssl.SSLContext | None
 
 
@@ -91,10 +125,15 @@ def read_settings(database: str, host: str, port: int, scheme: str, options: Map
     address = f"[{host}]" if ":" in host else host
     return Settings(
         server=f"{'https' if secure else 'http'}://{address}:{port}",
+        host=host,
+        port=port,
         database=database,
         credentials=_credentials(options),
         timeout=options["timeout"],
         connect_timeout=options["connect_timeout"],
+        max_connections=options["max_connections"],
+        w=options["w"],
+        accept_202=options["accept_202"],
         tls=_tls(options["ca_file"], options["verify"]) if secure else None,
     )
 

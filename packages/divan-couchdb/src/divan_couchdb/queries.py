@@ -5,26 +5,45 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple
 
 from divan.backends.support import names_to_fetch
-from divan.errors import StoreError
+from divan.errors import ConnectionFailed, DivanError, InvalidID, StoreError
 from divan.query import Explanation, Query, SortKey, finish
 
 from divan_couchdb.connections import Client, Facts, Raw, encode
+from divan_couchdb.errors import Dropped
 from divan_couchdb.filters import is_indexable, is_served, selector
+from divan_couchdb.paging import PAGE, PageSize, held_back, stream
 
-_FIRST_PAGE: Final = 500
-_PAGE: Final = 2000
+_FIRST_DESIGN: Final = "_design/"
+_FIRST_BEYOND: Final = "\U00010000"
+_LAST_BEYOND: Final = "\U0010ffff\U0010ffff\U0010ffff"
+"""Ids that begin with a character after U+FFFF: a server that orders by UTF-8 has them behind all others, one that
+orders as JavaScript does, before some."""
 _DESIGN: Final = "_design/"
+_FIRST_PAGE: Final = 500
 _INDEXES_SECONDS: Final = 60.0
 """How long the list of the database's indexes is taken for true; other programs make and delete some."""
 _LONGEST_NAME: Final = 100
+_ALL: Final = 2**31 - 1
 
-_P = TypeVar("_P")
+_Fetch = Callable[[str | None, str | None, int, int | None], list[Any]]
+
+
+class _Index(NamedTuple):
+    """A Mango index: its design document, its name, and the fields that it is on."""
+
+    design: str
+    name: str
+    fields: tuple[str, ...]
+
+
+class _IndexGone(Exception):
+    """The server has not used the index that it was told to; no user sees it."""
 
 
 class Queries:
@@ -39,7 +58,7 @@ class Queries:
         self._client = client
         self._partitioned = facts.partitioned
         self._last_id = facts.last_id
-        self._indexes: list[tuple[str, tuple[str, ...]]] = []
+        self._indexes: list[_Index] = []
         self._indexes_until = 0.0
 
     def find(
@@ -77,21 +96,7 @@ class Queries:
             bodies: Whether to fetch the documents; if not, they have nothing but ``_id`` and ``_rev``.
             limit: How many the caller is going to take, if that is known.
         """
-
-        def page(last: str | None) -> tuple[list[Any], str | None]:
-            size = first if last is None else _PAGE + 1
-            parameters: dict[str, Any] = {"limit": size}
-            if bodies:
-                parameters["include_docs"] = "true"
-            if last is not None:
-                parameters["startkey"] = encode(last)
-            if self._last_id is not None:
-                parameters["endkey"] = encode(self._last_id)
-            rows = _list(self._client.read("GET", self._client.endpoint("_all_docs", **parameters)), "rows")
-            return _after(rows, "id", last), rows[-1]["id"] if len(rows) == size else None
-
-        first = _PAGE if limit is None else max(1, min(limit, _PAGE))
-        for row in _stream(page):
+        for row in self._in_order(partial(self._rows, bodies), "id", limit):
             id = row["id"]
             if id.startswith(_DESIGN):
                 continue
@@ -99,6 +104,45 @@ class Queries:
                 yield {"_id": id, "_rev": row["value"]["rev"]}
             elif row.get("doc"):  # null, if it was deleted since the page began
                 yield row["doc"]
+
+    def _rows(self, bodies: bool, begin: str | None, end: str | None, number: int, most: int | None) -> list[Any]:
+        parameters: dict[str, Any] = {"limit": number}
+        if bodies:
+            parameters["include_docs"] = "true"
+        if begin is not None:
+            parameters["startkey"] = encode(begin)
+        if end is not None:
+            parameters["endkey"] = encode(end)
+        return _list(self._client.read("GET", self._client.endpoint("_all_docs", **parameters), most=most), "rows")
+
+    def _in_order(self, fetch: _Fetch, id: str, limit: int | None) -> Iterator[Any]:
+        """Pages in the order of the ids, each beginning with the id that ended the one before.
+
+        Args:
+            fetch: Fetches what stands between two ids (`None`: from the first, to the last), so many, and of so many
+                bytes at most.
+            id: The name by which an item has its id.
+            limit: How many the caller is going to take, if that is known.
+        """
+        has_beyond = self._last_id is None
+        for item in self._between(fetch, id, None, self._last_id, limit):
+            has_beyond = has_beyond or item[id] >= _FIRST_BEYOND
+            yield item
+        if not has_beyond:
+            yield from self._between(fetch, id, _FIRST_BEYOND, _LAST_BEYOND, limit)
+
+    def _between(self, fetch: _Fetch, id: str, begin: str | None, end: str | None, limit: int | None) -> Iterator[Any]:
+        size = PageSize(PAGE if limit is None else max(1, min(limit, PAGE)))
+
+        def page(last: str | None) -> tuple[list[Any], str | None]:
+            self._client.begin()
+            more = 0 if last is None else 1  # the one that ended the page before
+            found, number = size.fetch(
+                lambda number, most: fetch(begin if last is None else last, end, number + more, most)
+            )
+            return _after(found, id, last), found[-1][id] if len(found) == number + more else None
+
+        return stream(page)
 
     def _matching(self, wanted: dict[str, Any], names: Sequence[str] | None, limit: int | None) -> Iterator[Raw]:
         """The documents that a selector matches, in the store's order.
@@ -111,54 +155,142 @@ class Queries:
         body: dict[str, Any] = {"selector": wanted}
         if names is not None:
             body["fields"] = ["_id", "_rev", *names]
-        first = _FIRST_PAGE if limit is None else max(1, min(limit, _PAGE))
-        if self._index_for(wanted) is None:
-            yield from self._by_id(body, first)
-        else:
-            yield from self._by_index(body, first)
+        self._client.begin()
+        index = self._index_for(wanted)
+        if index is not None:
+            try:
+                yield from self._by_index(body, index, limit)
+            except _IndexGone:  # before the first document: our list of indexes was old
+                self._indexes_until = 0.0
+            else:
+                return
+        yield from self._by_id(body, limit)
 
-    def _by_id(self, body: dict[str, Any], first: int) -> Iterator[Raw]:
+    def _by_id(self, body: dict[str, Any], limit: int | None) -> Iterator[Raw]:
         """Pages of a scan in the order of the ids; it yields once what is there all the time, as `all` does."""
 
-        def page(last: str | None) -> tuple[list[Any], str | None]:
-            size = first if last is None else _PAGE + 1
-            bound: dict[str, Any] = {"$gt": None} if last is None else {"$gte": last}
-            if self._last_id is not None:
-                bound["$lte"] = self._last_id
+        def fetch(begin: str | None, end: str | None, number: int, most: int | None) -> list[Any]:
+            bound: dict[str, Any] = {"$gt": None} if begin is None else {"$gte": begin}
+            if end is not None:
+                bound["$lte"] = end
             narrowed = {**body["selector"], "_id": bound}
-            found, _ = self._find({**body, "selector": narrowed, "sort": [{"_id": "asc"}], "limit": size})
-            return _after(found, "_id", last), found[-1]["_id"] if len(found) == size else None
+            found, _ = self._find({**body, "selector": narrowed, "sort": [{"_id": "asc"}], "limit": number}, most)
+            return found
 
-        return _stream(page)
+        first = _FIRST_PAGE if limit is None else min(limit, PAGE)
+        return self._in_order(fetch, "_id", first)
 
-    def _by_index(self, body: dict[str, Any], first: int) -> Iterator[Raw]:
-        """Pages of what an index serves; CouchDB marks the place where a page ended, PouchDB counts."""
+    def _by_index(self, body: dict[str, Any], index: _Index, limit: int | None) -> Iterator[Raw]:
+        """What an index serves, in its order; every page by that same index.
 
-        def page(place: dict[str, Any] | None) -> tuple[list[Any], dict[str, Any] | None]:
-            size = first if place is None else _PAGE
-            found, bookmark = self._find({**body, **(place or {}), "limit": size})
-            if len(found) < size:
-                return found, None
-            if bookmark == "nil":
-                return found, {"skip": (place or {}).get("skip", 0) + size}
-            return found, {"bookmark": bookmark}
+        CouchDB marks a place by the document before it, and leaves one out if that document leaves the index. So the
+        last one of a page is not given away before the next page is there. PouchDB counts the documents before a place,
+        which go away as the caller deletes them; so it is asked at once for the ids of all that are left.
 
-        return _stream(page)
+        Raises:
+            _IndexGone: if the index is gone before the first page is there.
+            StoreError: if it goes later.
+        """
+        told = {**body, "use_index": [index.design, index.name]}
+        size = PageSize(_FIRST_PAGE if limit is None else max(1, min(limit, PAGE)))
+        is_fixed = all("$eq" in body["selector"][field] for field in index.fields)
+        seen: set[str] = set()
+        first = True
 
-    def _find(self, body: dict[str, Any]) -> tuple[list[Raw], str]:
-        answer = self._client.read("POST", self._client.endpoint("_find"), body)
-        return _list(answer, "docs"), answer.get("bookmark", "nil")
+        def page(place: str | None) -> tuple[list[Any], str | None]:
+            self._client.begin()
+            marked = told if place is None else {**told, "bookmark": place}
+            (found, bookmark), number = size.fetch(
+                lambda number, most: self._find_by_index({**marked, "limit": number}, most)
+            )
+            return found, bookmark if len(found) == number else None
 
-    def many(self, ids: Sequence[str], *, bodies: bool = True) -> dict[str, Raw]:
-        """The documents that exist among these ids, by id; one request.
+        try:
+            found, place = page(None)
+            if place == "nil":  # PouchDB
+                first = False
+                yield from found
+                yield from self._rest(body, told, {raw["_id"] for raw in found})
+                return
+            for raw in held_back(found, place, page):
+                first = False
+                if not is_fixed:  # a document whose place is by a value that somebody changes may come by again
+                    if raw["_id"] in seen:
+                        continue
+                    seen.add(raw["_id"])
+                yield raw
+        except _IndexGone as error:
+            if first:
+                raise
+            raise StoreError(
+                f"the index {index.name!r} was deleted while documents were found by it; find them again"
+            ) from error
+
+    def _rest(self, body: dict[str, Any], told: dict[str, Any], seen: Collection[str]) -> Iterator[Raw]:
+        """What an index serves and is not seen yet: all ids in one request, and the documents then."""
+        self._client.begin()
+        rows, _ = self._find_by_index({**told, "fields": ["_id"], "limit": _ALL}, None)
+        ids = [row["_id"] for row in rows if row["_id"] not in seen]
+        size = PageSize(PAGE)
+
+        def page(begin: int | None) -> tuple[list[Any], int | None]:
+            self._client.begin()
+            begin = begin or 0
+            found, number = size.fetch(
+                lambda number, most: self._rows_of(ids[begin : begin + number], {"include_docs": "true"}, most)
+            )
+            end = begin + number
+            return [row["doc"] for row in found if row.get("doc")], end if end < len(ids) else None
+
+        if ids:
+            yield from stream(page)
+
+    def _find_by_index(self, body: dict[str, Any], most: int | None) -> tuple[list[Raw], str]:
+        """One page by the index that the request names.
+
+        Raises:
+            _IndexGone: if the server does not use it.
+        """
+        try:
+            found, bookmark, warning = self._ask(body, most)
+        except StoreError as error:
+            if "index" in str(error).lower():
+                raise _IndexGone from error
+            raise
+        if "was not used" in warning or "no matching index" in warning.lower():
+            raise _IndexGone(warning)
+        return found, bookmark
+
+    def _find(self, body: dict[str, Any], most: int | None) -> tuple[list[Raw], str]:
+        found, bookmark, _ = self._ask(body, most)
+        return found, bookmark
+
+    def _ask(self, body: dict[str, Any], most: int | None) -> tuple[list[Raw], str, str]:
+        """What Mango finds, its bookmark and its warning."""
+        answer = self._client.read("POST", self._client.endpoint("_find"), body, most=most)
+        found = _list(answer, "docs")
+        return found, str(answer.get("bookmark") or "nil"), str(answer.get("warning") or "")
+
+    def many(self, ids: Sequence[str], *, bodies: bool = True) -> dict[str, Raw | DivanError]:
+        """The documents that exist among these ids, by id; one request, unless one of them is refused.
 
         Args:
             ids: Document ids.
             bodies: Whether to fetch the documents; if not, they have nothing but ``_id`` and ``_rev``.
+
+        Returns:
+            Documents, and the `InvalidID` of each id that the database can't have.
         """
-        url = self._client.endpoint("_all_docs", **({"include_docs": "true"} if bodies else {}))
-        found = {}
-        for row in _list(self._client.read("POST", url, {"keys": list(dict.fromkeys(ids))}), "rows"):
+        unique = list(dict.fromkeys(ids))
+        try:
+            rows = self._rows_of(unique, {"include_docs": "true"} if bodies else {})
+        except InvalidID as error:
+            if len(unique) == 1:
+                return {unique[0]: error}
+            middle = len(unique) // 2
+            return {**self.many(unique[:middle], bodies=bodies), **self.many(unique[middle:], bodies=bodies)}
+        found: dict[str, Raw | DivanError] = {}
+        for row in rows:
             value = row.get("value")
             if "error" in row or not isinstance(value, dict) or value.get("deleted"):
                 continue
@@ -167,6 +299,28 @@ class Queries:
             elif row.get("doc"):
                 found[row["id"]] = row["doc"]
         return found
+
+    def states(self, ids: Sequence[str]) -> dict[str, Raw]:
+        """What is stored under these ids, deletions and conflicts included; nothing for one that there never was.
+
+        Args:
+            ids: Document ids.
+        """
+        states = {}
+        for row in self._rows_of(ids, {"include_docs": "true", "conflicts": "true"}):
+            value = row.get("value")
+            if "error" in row or not isinstance(value, dict):
+                if row.get("error") != "not_found":
+                    raise StoreError(f"CouchDB does not say what is stored under {row.get('key')!r}: {row}")
+            elif value.get("deleted") or not row.get("doc"):
+                states[row["id"]] = {"_id": row["id"], "_rev": value["rev"], "_deleted": True}
+            else:
+                states[row["id"]] = row["doc"]
+        return states
+
+    def _rows_of(self, ids: Sequence[str], parameters: Mapping[str, Any], most: int | None = None) -> list[Any]:
+        url = self._client.endpoint("_all_docs", **parameters)
+        return _list(self._client.read("POST", url, {"keys": ids}, most=most), "rows")
 
     def count(self) -> int:
         """How many documents there are, design documents left out."""
@@ -181,10 +335,18 @@ class Queries:
         index = self._index_for(wanted) if wanted else None
         detail = ""
         if wanted:
-            plan = self._client.read("POST", self._client.endpoint("_explain"), {"selector": wanted, "limit": 1})
+            asked = {"selector": wanted, "limit": 1}
+            if index is not None:
+                asked["use_index"] = [index.design, index.name]
+            plan = self._client.read("POST", self._client.endpoint("_explain"), asked)
             detail = json.dumps(plan, ensure_ascii=False)
         return Explanation(
-            pushed=wanted, residual=dict(where), sorted_by_store=False, index=index, scan=index is None, detail=detail
+            pushed=wanted,
+            residual=dict(where),
+            sorted_by_store=False,
+            index=None if index is None else index.name,
+            scan=index is None,
+            detail=detail,
         )
 
     # Indexes
@@ -202,22 +364,33 @@ class Queries:
         body: dict[str, Any] = {"index": {"fields": list(fields)}, "ddoc": name, "name": name, "type": "json"}
         if self._partitioned:
             body["partitioned"] = False  # a query asks all partitions
-        self._client.read("POST", self._client.endpoint("_index"), body)
+        url, text = self._client.endpoint("_index"), encode(body).encode()
+        try:
+            answer = self._client.send("POST", url, text)
+        except Dropped:  # made once or twice, it is the same index
+            try:
+                answer = self._client.send("POST", url, text)
+            except Dropped as dropped:
+                raise ConnectionFailed(str(dropped)) from dropped
+        if not isinstance(answer.content, dict) or answer.content.get("result") not in ("created", "exists"):
+            raise StoreError(
+                f"CouchDB's answer does not say that it has the index {name!r}: is it CouchDB that answers?"
+            )
         self._indexes_until = 0.0  # so that the next query asks the server for its indexes
 
-    def _index_for(self, wanted: dict[str, Any]) -> str | None:
-        """The name of an index that serves a selector, or `None`."""
+    def _index_for(self, wanted: dict[str, Any]) -> _Index | None:
+        """An index that serves a selector, or `None`."""
         if time.monotonic() > self._indexes_until:
             answer = self._client.read("GET", self._client.endpoint("_index"))
             self._indexes = [
-                (index["name"], tuple(chain.from_iterable(index["def"]["fields"])))
+                _Index(index["ddoc"], index["name"], tuple(chain.from_iterable(index["def"]["fields"])))
                 for index in _list(answer, "indexes")
                 if index["type"] == "json"
                 and not index.get("partitioned")
                 and not index["def"].get("partial_filter_selector")
             ]
             self._indexes_until = time.monotonic() + _INDEXES_SECONDS
-        return next((name for name, fields in self._indexes if is_served(wanted, fields)), None)
+        return next((index for index in self._indexes if is_served(wanted, index.fields)), None)
 
 
 def index_name(fields: Sequence[str]) -> str | None:
@@ -244,29 +417,6 @@ def _names(where: Query, sort: Sequence[SortKey], fields: Sequence[str] | None) 
 
 def _get_id(raw: Raw) -> str:
     return str(raw["_id"])
-
-
-def _stream(page: Callable[[_P | None], tuple[list[Any], _P | None]]) -> Iterator[Any]:
-    """What is on one page after another; from the second one on, the next is fetched while one is being read.
-
-    Args:
-        page: Fetches a page: from where the one before ended (`None`: the first) to what is on it, and where it ends
-            (`None`: it was the last).
-    """
-    items, end = page(None)
-    yield from items
-    if end is None:
-        return
-    ahead = ThreadPoolExecutor(1, "divan-couchdb-page")
-    try:
-        following = ahead.submit(page, end)
-        while end is not None:
-            items, end = following.result()
-            if end is not None:
-                following = ahead.submit(page, end)
-            yield from items
-    finally:
-        ahead.shutdown(wait=False, cancel_futures=True)
 
 
 def _after(items: list[Any], id: str, last: str | None) -> list[Any]:
