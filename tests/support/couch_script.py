@@ -13,6 +13,14 @@ Reply = tuple[int, Any] | bytes | None
 """Status and JSON; bytes that are sent as they are, before the connection is closed; `None` closes it at once."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up, as tests make them do."""
+
+
 class CouchScript:
     """Answers each request as the first rule says that fits; a rule answers once, unless it is told to stay.
 
@@ -31,8 +39,7 @@ class CouchScript:
         self._rules: list[tuple[str, str, bool, Callable[[str, Any], Reply]]] = []
         self._lock = threading.Lock()
         self.requests: list[tuple[str, str, Any]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self.port: int = self._server.server_port
 
     def on(self, method: str, path: str, reply: Reply | Callable[[str, Any], Reply], *, stays: bool = False) -> Self:

@@ -283,7 +283,12 @@ def test_no_error_is_the_drivers_own(store: Store, script: CouchScript) -> None:
     script.on("GET", "/ada", (409, {"error": "conflict", "reason": "…"}))
     script.on("PUT", "/ada", (413, {"error": "too_large", "reason": "…"}))
     script.on("PUT", "/zoe", None, stays=True).on("GET", "/zoe", None, stays=True)
-    for call in (lambda: store.get("ada"), lambda: store.create({}, id="ada"), lambda: store.create({}, id="zoe")):
+    calls: list[Callable[[], Any]] = [
+        lambda: store.get("ada"),
+        lambda: store.create({}, id="ada"),
+        lambda: store.create({}, id="zoe"),
+    ]
+    for call in calls:
         with pytest.raises(divan.DivanError) as caught:
             call()
         assert type(caught.value).__module__ == "divan.errors"

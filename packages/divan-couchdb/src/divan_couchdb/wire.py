@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from divan.errors import ConnectionFailed, OperationTimeout, StoreClosed
 from divan.options import Hidden
 
-from divan_couchdb.errors import TooLong
+from divan_couchdb.errors import TooLong, is_foreign
 from divan_couchdb.options import Settings
 
 _CHUNK: Final = 65_536
@@ -128,7 +128,9 @@ class Connection:
                 poll.register(idle, select.POLLIN)
                 return not poll.poll(0)
             return not select.select([idle], [], [], 0)[0]
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if is_foreign(error):
+                raise
             return False
 
     def close(self) -> None:
@@ -208,6 +210,8 @@ def open_socket(settings: Settings, deadline: float) -> socket.socket:
             connected.close()
             raise
     except TimeoutError as error:
+        if is_foreign(error):
+            raise
         raise ConnectionFailed(
             f"CouchDB at {settings.server} took no connection within {settings.connect_timeout:g} s; "
             "?connect_timeout=… in the URL allows more"
@@ -228,6 +232,8 @@ def _connect(settings: Settings, until: float) -> socket.socket:
                 return one
             except OSError as error:
                 one.close()
+                if is_foreign(error):
+                    raise
                 failure = error
             except BaseException:
                 one.close()
