@@ -8,7 +8,7 @@ from typing import Any
 import divan
 import pytest
 from divan_mongo import MongoBackend
-from divan_mongo.options import OPTIONS, client_arguments
+from divan_mongo.options import OPTIONS, call_seconds, client_arguments
 from divan_mongo.values import NATIVE_SERIALIZERS, PORTABLE_SERIALIZERS
 
 
@@ -55,6 +55,7 @@ REFUSED: dict[str, list[object]] = {
     "collection": [5, ""],
     "connect_timeout": [-1, 0, True],
     "create": ["perhaps", 2],
+    "max_connections": [0, -1, "many", 1.5, True],
     "timeout": [-1, 0, float("inf")],
     "types": ["bson", True],
 }
@@ -80,11 +81,14 @@ def test_options_that_are_not_given_have_their_defaults() -> None:
 
 
 def test_text_and_values_are_read_alike() -> None:
-    by_text = Unconnected("guests", timeout="20", connect_timeout="0.5", create="no", collection="c", types="native")
-    by_value = Unconnected("guests", timeout=20, connect_timeout=0.5, create=False, collection="c", types="native")
+    by_text = Unconnected(
+        "guests", timeout="20", connect_timeout="0.5", create="no", max_connections="7", types="native"
+    )
+    by_value = Unconnected("guests", timeout=20, connect_timeout=0.5, create=False, max_connections=7, types="native")
     assert by_text.options == by_value.options
     assert by_value.options == {
-        "collection": "c", "create": False, "timeout": 20.0, "connect_timeout": 0.5, "types": "native",
+        "collection": "divan", "create": False, "timeout": 20.0, "connect_timeout": 0.5, "max_connections": 7,
+        "types": "native",
     }  # fmt: skip
 
 
@@ -147,8 +151,11 @@ def test_the_client_gets_pymongos_options_the_timeouts_and_the_credentials() -> 
     assert client_arguments(backend.options) == {
         "w": "majority",
         "socketTimeoutMS": 2000,
+        "waitQueueTimeoutMS": 2000,
         "connectTimeoutMS": 2000,
         "serverSelectionTimeoutMS": 9000,
+        "maxPoolSize": 100,
+        "retryReads": False,
         "username": "ada",
         "password": "analytical",
     }
@@ -159,11 +166,28 @@ def test_a_timeout_of_pymongos_beats_divans() -> None:
     assert (arguments["sockettimeoutms"], "socketTimeoutMS" in arguments) == ("70000", False)
 
 
+def test_pymongos_own_options_say_how_long_a_call_may_take_if_they_are_given() -> None:
+    assert call_seconds(Unconnected("guests", timeout=2).options) == 2.0
+    assert call_seconds(Unconnected("guests", timeout=2, sockettimeoutms="70000").options) == 70.0
+    assert call_seconds(Unconnected("guests", socketTimeoutMS=70000, timeoutMS="500").options) == 0.5
+
+
+def test_pymongos_name_for_the_connections_says_the_same_as_divans() -> None:
+    options = Unconnected("guests", MaxPoolSize="7").options
+    assert (options["max_connections"], client_arguments(options)["MaxPoolSize"]) == (7, "7")
+    assert Unconnected("guests", maxPoolSize=7, max_connections="7").options["max_connections"] == 7
+
+
+def test_two_numbers_of_connections_that_differ_are_refused() -> None:
+    with pytest.raises(divan.InvalidURL, match="max_connections=8 and maxPoolSize=7 say the same and differ"):
+        Unconnected("guests", maxPoolSize=7, max_connections=8)
+
+
 def test_an_unknown_option_is_answered_with_divans_and_pymongos() -> None:
     with pytest.raises(
         divan.InvalidURL,
         match=r"^mongo has no option 'replicasets' \(did you mean replicaset\?\); its options are collection, "
-        r"connect_timeout, create, timeout, types, and pymongo's: appname, .*replicaset",
+        r"connect_timeout, create, max_connections, timeout, types, and pymongo's: appname, .*replicaset",
     ):
         Unconnected("guests", replicasets="rs0")
 

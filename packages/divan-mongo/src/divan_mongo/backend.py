@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
+from bson.errors import InvalidBSON
 from divan.backends.base import BaseDivanBackend
 from divan.backends.support import DocumentAccessors, first_revision
 from divan.documents import Document
-from divan.errors import DivanError, DocumentExists, DocumentNotFound, RevisionConflict
+from divan.errors import DivanError, DocumentExists, DocumentNotFound, RevisionConflict, StoreError
 from divan.ids import new_id
 from divan.options import Options
 from divan.query import Explanation, Query, SortKey
@@ -16,9 +17,10 @@ from divan.updates import Change
 from pymongo import MongoClient, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import DuplicateKeyError
 
 from divan_mongo import bulk
+from divan_mongo.calls import Calls
 from divan_mongo.connections import Address, open_client
 from divan_mongo.documents import (
     build_document,
@@ -28,9 +30,16 @@ from divan_mongo.documents import (
     update_command,
     update_command_with_sums,
 )
-from divan_mongo.errors import NOT_INCREMENTABLE, is_taken_id, translating
+from divan_mongo.errors import (
+    CLIENT_ERRORS,
+    NOT_INCREMENTABLE,
+    changed_unreadably,
+    is_taken_id,
+    translate,
+    translating,
+)
 from divan_mongo.filters import Filter
-from divan_mongo.options import OPTIONS, read_options, split_path
+from divan_mongo.options import OPTIONS, call_seconds, read_options, split_path
 from divan_mongo.queries import Queries
 from divan_mongo.values import CODEC_OPTIONS, NATIVE_TYPES, SerializersByOption
 
@@ -68,34 +77,54 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         name, _ = split_path(database)
         address = Address(self.scheme, host, port, name)
         self._label = address.label(self.options["collection"])
-        self.client = open_client(address, self.options)
+        self._calls = Calls(call_seconds(self.options), self._label)
+        try:
+            self.client = self._calls.run(open_client, address, self.options)
+        except BaseException:
+            self._calls.close()
+            raise
         handle = self.client[name]
         self.collection = handle.get_collection(self.options["collection"], codec_options=CODEC_OPTIONS)
-        self._queries = Queries(self.collection, self._label, checks_decimals=self.options["types"] == "native")
+        self._queries = Queries(
+            self.collection, self._label, self._calls, checks_decimals=self.options["types"] == "native"
+        )
         return handle
 
     def ping(self) -> None:
+        self._calls.read(self._ping)
+
+    def _ping(self) -> None:
         with translating(self._label):
             self.client.admin.command("ping")
 
     def close(self) -> None:
-        self.client.close()
+        self._calls.run(self.client.close)
+        self._calls.close()
 
-    # One document
+    # One document. What every program does most catches the client's errors itself, which takes less time.
 
     def create(self, data: dict[str, Any], document_id: str | None = None) -> Document:
-        document_id = document_id or new_id()
+        return self._calls.run(self._create, data, document_id or new_id())
+
+    def _create(self, data: dict[str, Any], document_id: str) -> Document:
         revision = first_revision()
-        with translating(self._label, document_id):
+        try:
             if (other := object_id(document_id)) and self.collection.find_one(other, {"_id": 1}):
                 raise DocumentExists(document_id)
             self.collection.insert_one({"_id": document_id, "_rev": revision, **data})
+        except CLIENT_ERRORS as error:
+            raise translate(error, self._label, document_id) from error
         return build_document(data, document_id, str(revision))
 
     def get_document_for_id(self, document_id: str) -> Document:
+        return self._calls.read(self._get, document_id)
+
+    def _get(self, document_id: str) -> Document:
         where, order = by_id(document_id)
-        with translating(self._label):
+        try:
             raw = self.collection.find_one(where, sort=order)
+        except CLIENT_ERRORS as error:
+            raise translate(error, self._label, document_id) from error
         if raw is None:
             raise DocumentNotFound(document_id)
         return make_document(raw)
@@ -108,19 +137,28 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         increment: Mapping[str, int | float] = {},
         rev: str | None = None,
     ) -> Document:
+        return self._calls.run(self._update, document_id, data, remove, increment, rev)
+
+    def _update(
+        self,
+        document_id: str,
+        data: Mapping[str, Any],
+        remove: Sequence[str],
+        increment: Mapping[str, int | float],
+        rev: str | None,
+    ) -> Document:
         command = update_command(data, remove, increment)
         if command is None:
             return self._update_with_sums(document_id, data, remove, increment, rev)
         where, order = by_id(document_id, rev)
-        with translating(self._label, document_id):
-            try:
-                raw = self.collection.find_one_and_update(
-                    where, command, sort=order, return_document=ReturnDocument.AFTER
-                )
-            except OperationFailure as error:
-                if error.code not in NOT_INCREMENTABLE:
-                    raise
+        try:
+            raw = self.collection.find_one_and_update(where, command, sort=order, return_document=ReturnDocument.AFTER)
+        except InvalidBSON as error:
+            raise changed_unreadably(self._label, error, document_id) from error
+        except CLIENT_ERRORS as error:
+            if getattr(error, "code", None) in NOT_INCREMENTABLE:
                 return self._update_with_sums(document_id, data, remove, increment, rev)
+            raise translate(error, self._label, document_id) from error
         if raw is None:
             self._refuse(document_id, rev)
         return make_document(raw)
@@ -140,7 +178,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
                 raw = self.collection.find_one(where, sort=order)
                 if raw is None:
                     self._refuse(document_id, rev)
-                seen = {"_id": raw["_id"], "_rev": raw.get("_rev")}
+                seen = {"_id": raw["_id"], "_rev": {"$eq": raw.get("_rev")}}
                 command = update_command_with_sums(raw, data, remove, increment)
                 raw = self.collection.find_one_and_update(seen, command, return_document=ReturnDocument.AFTER)
                 if raw is not None:
@@ -148,22 +186,28 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         raise RevisionConflict(document_id, rev)
 
     def replace(self, document_id: str, data: dict[str, Any], rev: str | None = None, upsert: bool = False) -> Document:
+        return self._calls.run(self._replace, document_id, data, rev, upsert and rev is None)
+
+    def _replace(self, document_id: str, data: dict[str, Any], rev: str | None, upsert: bool) -> Document:
         revision = first_revision()
-        stored = {"_rev": revision, **data}
-        upsert = upsert and rev is None
         where, order = by_id(document_id, rev)
         with translating(self._label, document_id):
             if order is None:
-                is_written = self._replace(where, stored, upsert)
+                is_written = self._replace_text(document_id, where, revision, data, upsert)
             else:  # a text that is an ObjectId's too
-                old = self.collection.find_one_and_replace(where, stored, {"_id": 1}, sort=order)
-                is_written = old is not None or (upsert and self._replace({"_id": document_id}, stored, upsert))
+                old = self.collection.find_one_and_replace(where, {"_rev": revision, **data}, {"_id": 1}, sort=order)
+                is_written = old is not None or (
+                    upsert and self._replace_text(document_id, {"_id": document_id}, revision, data, upsert)
+                )
         if not is_written:
             self._refuse(document_id, rev)
         return build_document(data, document_id, str(revision))
 
-    def _replace(self, where: Filter, stored: dict[str, Any], upsert: bool) -> bool:
-        """Whether the document was replaced, or with `upsert` created."""
+    def _replace_text(
+        self, document_id: str, where: Filter, revision: int, data: Mapping[str, Any], upsert: bool
+    ) -> bool:
+        """Whether the document whose id is this very string was replaced, or with `upsert` created."""
+        stored = {"_id": document_id, "_rev": revision, **data}  # with its id, which some servers make up otherwise
         try:
             result = self.collection.replace_one(where, stored, upsert=upsert)
         except DuplicateKeyError as error:
@@ -173,6 +217,9 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         return bool(result.matched_count) or result.upserted_id is not None
 
     def delete(self, document_id: str, rev: str | None = None) -> None:
+        self._calls.run(self._delete, document_id, rev)
+
+    def _delete(self, document_id: str, rev: str | None) -> None:
         where, order = by_id(document_id, rev)
         with translating(self._label):
             if order is None:
@@ -193,24 +240,20 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
     # Many documents
 
     def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Document | DivanError]:
-        with translating(self._label):
-            return bulk.create_many(self.collection, items, self._label)
+        return self._calls.run(bulk.create_many, self.collection, items, self._label)
 
-    def get_many(self, document_ids: Sequence[str]) -> list[Document | None]:
-        with translating(self._label):
-            return bulk.get_many(self.collection, document_ids)
+    def get_many(self, document_ids: Sequence[str]) -> list[Document | DivanError | None]:
+        return self._calls.read(bulk.get_many, self.collection, document_ids, self._label)
 
     def update_many(self, changes: Sequence[Change]) -> list[Document | DivanError]:
-        with translating(self._label):
-            return bulk.update_many(self.collection, changes, self.update, self._label)
+        return self._calls.run(bulk.update_many, self.collection, changes, self._update, self._label)
 
     def delete_many(self, document_ids: Sequence[str]) -> list[DivanError | None]:
-        with translating(self._label):
-            return bulk.delete_many(self.collection, document_ids)
+        return self._calls.run(bulk.delete_many, self.collection, document_ids, self._label)
 
     # Queries
 
-    def iter_documents(self) -> Iterator[Document]:
+    def iter_documents(self) -> Iterator[Document | StoreError]:
         return self._queries.iter_documents()
 
     def find(
@@ -220,7 +263,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         limit: int | None = None,
         skip: int = 0,
         fields: Sequence[str] | None = None,
-    ) -> Iterator[Document]:
+    ) -> Iterator[Document | StoreError]:
         return self._queries.find(where, sort, limit, skip, fields)
 
     def count(self, where: Query) -> int:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
-from bson import ObjectId
+from bson import ObjectId, encode
 from divan.backends.support import attempt, first_revision, rounds
 from divan.documents import Document, copied
-from divan.errors import DivanError, DocumentExists, DocumentNotFound
+from divan.errors import DivanError, DocumentExists, DocumentNotFound, StoreError
 from divan.ids import new_id
 from divan.updates import Change
 from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError
 
-from divan_mongo.documents import build_document, make_document, object_id, update_command
-from divan_mongo.errors import NOT_INCREMENTABLE, translate, translate_code
+from divan_mongo.documents import build_document, object_id, update_command
+from divan_mongo.errors import NOT_INCREMENTABLE, changed_unreadably, translate, translate_code, translating
+from divan_mongo.pages import read_page, search
+
+_LARGE: Final = 15 * 2**20  # bytes; a command of MongoDB's takes 16 MiB
 
 _Documents = Collection[dict[str, Any]]
 
@@ -25,6 +28,13 @@ def create_many(
     collection: _Documents, items: Sequence[tuple[str | None, dict[str, Any]]], label: str
 ) -> list[Document | DivanError]:
     """Insert documents; see `BaseDivanBackend.create_many`."""
+    with translating(label):
+        return _create_many(collection, items, label)
+
+
+def _create_many(
+    collection: _Documents, items: Sequence[tuple[str | None, dict[str, Any]]], label: str
+) -> list[Document | DivanError]:
     results: list[Document | DivanError] = []
     positions: list[int] = []
     raws: list[dict[str, Any]] = []
@@ -78,28 +88,31 @@ def _insert_again(collection: _Documents, raw: dict[str, Any], label: str) -> Di
     return None
 
 
-def get_many(collection: _Documents, ids: Sequence[str]) -> list[Document | None]:
+def get_many(collection: _Documents, ids: Sequence[str], label: str) -> list[Document | DivanError | None]:
     """Fetch documents; see `BaseDivanBackend.get_many`."""
-    found = _fetch(collection, ids)
-    results: list[Document | None] = []
+    found = _fetch(collection, ids, label)
+    results: list[Document | DivanError | None] = []
     given: set[str] = set()
     for document_id in ids:
         document = found.get(document_id)
-        if document is not None and document_id in given:
+        if isinstance(document, Document) and document_id in given:
             document = Document(copied(document), document.id, document.rev)
         results.append(document)
         given.add(document_id)
     return results
 
 
-def _fetch(collection: _Documents, ids: Iterable[str]) -> dict[str, Document]:
-    """The documents that are there, by id; a string goes before an ObjectId of the same text."""
-    found: dict[str, Document] = {}
-    for raw in collection.find({"_id": {"$in": _keys(ids)}}).to_list():
-        is_text = isinstance(raw["_id"], str)
-        document = make_document(raw)
-        if is_text or document.id not in found:
-            found[document.id] = document
+def _fetch(collection: _Documents, ids: Iterable[str], label: str) -> dict[str, Document | StoreError]:
+    """The documents that are there, by id, or why one can't be read; a string goes before an ObjectId of its text."""
+    found: dict[str, Document | StoreError] = {}
+    keys = _keys(ids)
+    order = [("_id", 1)] if isinstance(keys[-1], ObjectId) else None  # which puts strings before ObjectIds
+    with translating(label), search(collection, {"_id": {"$in": keys}}, sort=order) as pages:
+        for page in pages:
+            for document in read_page(page, label):
+                document_id = document.id if isinstance(document, Document) else document.document_id
+                if document_id is not None:
+                    found.setdefault(document_id, document)
     return found
 
 
@@ -120,10 +133,11 @@ def update_many(
         label: How messages call the collection.
     """
     results: dict[int, Document | DivanError] = {}
-    # The second change of one document waits for the next round, so that the first answers with its own outcome.
-    for positions in rounds([change.document_id for change in changes]):
-        batch = [(position, changes[position]) for position in positions]
-        results.update(_update(collection, batch, update, label))
+    with translating(label):
+        # The second change of one document waits for the next round, so that the first answers with its own outcome.
+        for positions in rounds([change.document_id for change in changes]):
+            batch = [(position, changes[position]) for position in positions]
+            results.update(_update(collection, batch, update, label))
     return [results[position] for position in range(len(changes))]
 
 
@@ -136,7 +150,8 @@ def _update(
     commands: list[UpdateOne] = []
     for position, change in batch:
         command = update_command(change.data, change.remove, change.increment)
-        if command is None or object_id(change.document_id):
+        # One that is too large would stop the client in the midst of a batch, with the others sent or not sent.
+        if command is None or object_id(change.document_id) or len(encode(command)) > _LARGE:
             singles.append((position, change))
         else:
             sent.append((position, change))
@@ -151,39 +166,40 @@ def _update(
                 singles.append((position, change))
             else:
                 results[position] = translate_code(failed["code"], failed, label, change.document_id)
-    except DocumentTooLarge:
-        singles += sent
     for position, change in singles:
-        results[position] = attempt(update, change.document_id, change.data, change.remove, change.increment)
+        results[position] = attempt(update, change.document_id, change.data, change.remove, change.increment, None)
     rest = [(position, change.document_id) for position, change in sent if position not in results]
-    found = _fetch(collection, [document_id for _, document_id in rest]) if rest else {}
+    found = _fetch(collection, [document_id for _, document_id in rest], label) if rest else {}
     for position, document_id in rest:
         # MongoDB counts the documents that an unordered batch found, and does not say which: those that are there.
         document = found.get(document_id)
+        if isinstance(document, StoreError):
+            document = changed_unreadably(label, document.__cause__, document_id)
         results[position] = DocumentNotFound(document_id) if document is None else document
     return results
 
 
-def delete_many(collection: _Documents, ids: Sequence[str]) -> list[DivanError | None]:
+def delete_many(collection: _Documents, ids: Sequence[str], label: str) -> list[DivanError | None]:
     """Delete documents; see `BaseDivanBackend.delete_many`.
 
     Two round trips: MongoDB counts what it deleted, and does not say which ones were there.
     """
     present: dict[str, str | ObjectId] = {}
-    for raw in collection.find({"_id": {"$in": _keys(ids)}}, {"_id": 1}).to_list():
-        key = raw["_id"]
-        if isinstance(key, str) or str(key) not in present:
-            present[str(key)] = key
-    if present:
-        collection.delete_many({"_id": {"$in": list(present.values())}})
+    with translating(label):
+        for raw in collection.find({"_id": {"$in": _keys(ids)}}, {"_id": 1}).to_list():
+            key = raw["_id"]
+            if isinstance(key, str) or str(key) not in present:
+                present[str(key)] = key
+        if present:
+            collection.delete_many({"_id": {"$in": list(present.values())}})
     return [
         None if present.pop(document_id, None) is not None else DocumentNotFound(document_id) for document_id in ids
     ]
 
 
 def _write_errors(error: BulkWriteError) -> list[dict[str, Any]]:
-    """The items that failed; an error that concerns the whole batch is raised."""
+    """The items that failed; an error that concerns the whole batch, or leaves in doubt whether it lasts, is raised."""
     failed: list[dict[str, Any]] = error.details["writeErrors"]
-    if not failed:
+    if not failed or error.details["writeConcernErrors"]:
         raise error
     return failed

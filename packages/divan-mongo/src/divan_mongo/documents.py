@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
-from bson import ObjectId
-from bson.errors import InvalidId
+from bson import Int64, ObjectId, Regex, decode, encode
+from bson.errors import BSONError, InvalidId
 from divan.backends.support import first_revision
 from divan.documents import Document
 from divan.updates import add
 
-from divan_mongo.values import PLAIN_TYPES, readable
+from divan_mongo.values import CODEC_OPTIONS, PLAIN_TYPES, readable
 
 # A float of this size or more can carry a sum beyond the finite ones; MongoDB would store infinity.
 _GREAT_FLOAT: Final = 2.0**969
 _BY_ID: Final = [("_id", 1)]
 _NEXT_REVISION: Final = {"_rev": 1}
+_INTEGERS: Final = frozenset({int, Int64})
+_INT64_MIN: Final = -(2**63)
+_INT64_MAX: Final = 2**63 - 1
+_NOTHING: Final[dict[str, Any]] = {"$in": []}
+_BSON: Final = "bson:"  # begins the revision of a document whose `_rev` is neither a whole number nor a string
 _new: Final = Document.__new__
 _fill: Final = dict.update
 
@@ -61,7 +67,7 @@ def make_document(raw: dict[str, Any]) -> Document:
     return build_document(
         raw,
         key if key.__class__ is str else str(key),
-        str(revision) if isinstance(revision, int) else _foreign_revision(revision),
+        str(revision) if revision.__class__ in _INTEGERS else revision_of(revision),
     )
 
 
@@ -81,25 +87,64 @@ def build_document(fields: dict[str, Any], document_id: str, revision: str) -> D
     return document
 
 
-def _foreign_revision(value: Any) -> str:
-    """The revision of a document that another program wrote."""
+def revision_of(value: Any) -> str:
+    """The revision of a document whose ``_rev`` holds this, whoever wrote it; `_having_revision` leads back.
+
+    Whole numbers have their digits, a missing ``_rev`` and null have ``"0"``, and a string has itself. Anything else
+    has the text of its BSON, so that it can be found again by that very value.
+
+    Args:
+        value: What bson decoded.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is None:
+        return "0"
+    if isinstance(value, str):
+        return value
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return "0" if value is None else str(value)
+    return _BSON + encode({"": value}, codec_options=CODEC_OPTIONS).hex()
 
 
 def _having_revision(revision: str) -> Any:
-    """What ``_rev`` must be for a document to have this revision."""
+    """What ``_rev`` must be for a document to have this revision; the converse of `revision_of`."""
+    if not _is_text(revision):
+        return _NOTHING
+    found: list[Any] = [revision]  # which another program may have written as a string
     if revision == "0":
-        return {"$in": [None, 0]}  # None is MongoDB's word for a field that is missing, too
-    if not revision.isascii():
-        return {"$in": []}
-    if revision.isdecimal() and len(revision) < 19:
-        return int(revision)
+        found.append(None)  # MongoDB's word for a field that is missing, too
+    if revision.startswith(_BSON):
+        with suppress(ValueError, BSONError):
+            value = decode(bytes.fromhex(revision.removeprefix(_BSON)), codec_options=CODEC_OPTIONS)[""]
+            if isinstance(value, list | Regex):  # which $in would look into, or search for
+                return {"$eq": value}
+            found.append(value)
+    elif (number := _whole(revision)) is not None:
+        found.append(number)
+    return {"$in": found}
+
+
+def _is_text(revision: str) -> bool:
+    """Whether BSON can hold it as a string."""
     try:
-        return {"$in": [revision, float(revision)]}
-    except ValueError:
-        return revision
+        revision.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _whole(text: str) -> int | float | None:
+    """The whole number that is written just so, as BSON holds it; MongoDB compares it with numbers of every type."""
+    try:
+        number = int(text)
+        if str(number) != text:
+            return None
+        if _INT64_MIN <= number <= _INT64_MAX:
+            return number
+        return float(number) if int(float(number)) == number else None
+    except (ValueError, OverflowError):  # no number, or one of more digits than any float has
+        return None
 
 
 def update_command(

@@ -21,6 +21,8 @@ from divan.errors import (
     StoreReadOnly,
 )
 from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
@@ -30,10 +32,15 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WriteConcernError,
 )
 
 CLIENT_ERRORS: Final = (PyMongoError, BSONError, OverflowError)
 """Whatever the client raises of its own."""
+
+UNREADABLE: Final = (BSONError, ValueError, OverflowError)
+"""What decoding BSON raises."""
 
 DUPLICATE_KEY: Final = 11000
 NOT_INCREMENTABLE: Final = (2, 14)
@@ -48,6 +55,8 @@ _UNREACHABLE: Final = {6, 7, 91, 189, 9001, 10058, 11600, 11602, 13436}
 _READ_ONLY: Final = {10107, 13435}
 _FULL: Final = {14031}
 _UNFIT_DOCUMENT: Final = {121, 171, 10334, 17280, 17419, 17420, 17421}
+_RETRYABLE: Final = (_UNREACHABLE | _READ_ONLY) - {10058}
+_PERHAPS: Final = "a write may or may not have happened"
 _TOO_LARGE: Final = "the document is larger than the 16 MiB that MongoDB takes; split it"
 _APPENDED: Final = re.compile(
     r" \(configured timeouts:[^)]*\)|, Timeout: .*|, Topology Description: .*|, full error: .*", re.DOTALL
@@ -90,7 +99,7 @@ def translate(error: Exception, label: str, document_id: str = "") -> DivanError
         if isinstance(error, DocumentTooLarge):
             return InvalidDocument(_TOO_LARGE)
         if isinstance(error, InvalidBSON):
-            return StoreError(f"{label} sent a document that can't be read: {error}")
+            return unreadable(label, error, document_id)
         return InvalidDocument(f"the document can't be written as BSON: {error}")
     if isinstance(error, OverflowError):
         return InvalidDocument("an integer does not fit into 64 bits")
@@ -100,12 +109,22 @@ def translate(error: Exception, label: str, document_id: str = "") -> DivanError
         return InvalidURL(f"{label}: {error}")
     if isinstance(error, ServerSelectionTimeoutError):
         return _no_server(error, label)
+    if isinstance(error, WaitQueueTimeoutError):
+        return OperationTimeout(
+            f"no connection to {label} became free in time: all are in use, and nothing was sent; raise the option "
+            "max_connections, or timeout"
+        )
+    if isinstance(error, BulkWriteError) and (doubts := (error.details or {}).get("writeConcernErrors")):
+        error = WriteConcernError(str(doubts[0].get("errmsg")), doubts[0].get("code"), doubts[0])
+    if isinstance(error, WriteConcernError):
+        found = translate_code(error.code, error.details or {}, label, document_id)
+        return type(found)(f"{found}; {_PERHAPS}")
     if isinstance(error, PyMongoError) and error.timeout:
-        return OperationTimeout(f"{label} did not answer in time; a write may or may not have happened")
+        return OperationTimeout(f"{label} did not answer in time; {_PERHAPS}")
     if isinstance(error, OperationFailure):
         return translate_code(error.code, error.details or {}, label, document_id)
     if isinstance(error, ConnectionFailure):
-        return ConnectionFailed(f"the connection to {label} failed: {_reason(error)}")
+        return ConnectionFailed(f"the connection to {label} failed: {_reason(error)}; {_PERHAPS}")
     return StoreError(f"{label}: {_reason(error)}")
 
 
@@ -129,9 +148,9 @@ def translate_code(code: int | None, details: Any, label: str, document_id: str 
             f"{label} refused: {message}; check user and password, the account's roles, and the option authSource"
         )
     if code in _TIMEOUTS:
-        return OperationTimeout(f"{label} did not answer in time: {message}")
+        return OperationTimeout(f"{label} did not answer in time: {message}; {_PERHAPS}")
     if code in _UNREACHABLE:
-        return ConnectionFailed(f"{label} is not ready: {message}")
+        return ConnectionFailed(f"{label} is not ready: {message}; {_PERHAPS}")
     if code in _READ_ONLY:
         return StoreReadOnly(f"{label} is no primary and takes no writes: {message}")
     if code in _FULL:
@@ -143,6 +162,44 @@ def translate_code(code: int | None, details: Any, label: str, document_id: str 
     if code == 73:
         return InvalidURL(f"{label} is no name for a collection: {message}")
     return StoreError(f"{label} refused the operation: {message} (code {code})")
+
+
+def unreadable(label: str, reason: object, document_id: str | None) -> StoreError:
+    """The error that stands for a document that can't be decoded.
+
+    Args:
+        label: How messages call the collection.
+        reason: What is wrong with it.
+        document_id: The document's id; `None` or ``""`` if that can't be read either.
+    """
+    named = f" {document_id!r}" if document_id else ""
+    return StoreError(f"{label}: the document{named} can't be read: {reason}", document_id=document_id or None)
+
+
+def changed_unreadably(label: str, reason: object, document_id: str) -> StoreError:
+    """The error for an update that was carried out, and whose document can't be decoded.
+
+    Args:
+        label: How messages call the collection.
+        reason: What is wrong with the document.
+        document_id: Its id.
+    """
+    return StoreError(
+        f"{label}: the document {document_id!r} was changed as it should be, and can't be read: {reason}",
+        document_id=document_id,
+    )
+
+
+def is_dropped(error: DivanError) -> bool:
+    """Whether a connection broke, or a server was stepping down, so that a second try may find what the first did not.
+
+    Args:
+        error: From `translate`, raised from the client's own.
+    """
+    cause = error.__cause__
+    if isinstance(cause, OperationFailure):
+        return cause.code in _RETRYABLE
+    return isinstance(cause, AutoReconnect) and not cause.timeout
 
 
 def is_taken_id(details: Any) -> bool:

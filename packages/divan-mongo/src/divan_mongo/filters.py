@@ -57,7 +57,8 @@ def make_plan(tree: And) -> Plan:
     """Work out how to answer a filter.
 
     Raises:
-        InvalidQuery: if it combines a BSON value, which only MongoDB compares, with what only the matcher answers.
+        InvalidQuery: if it combines a BSON value, which only MongoDB compares, with what only the matcher answers, or
+            has a Regex where MongoDB would search for it.
     """
     search: list[Filter] = []
     exact: list[Filter] = []
@@ -71,6 +72,11 @@ def make_plan(tree: And) -> Plan:
             pushed.append(item)
         else:
             left.append(item)
+            if any(_holds_pattern(comparison) for comparison in comparisons(item)):
+                raise InvalidQuery(
+                    "MongoDB searches for a Regex in the list of $in or $nin, and does not compare with it: "
+                    'give it by $eq, as in {"$or": [{"field": pattern}, {"field": {"$in": [the other values]}}]}'
+                )
             if any(_is_native(leaf) for comparison in comparisons(item) for leaf in _leaves(comparison.value)):
                 raise InvalidQuery(
                     "a comparison with a value of BSON's own type can't share an $or or $not with one to an object, "
@@ -292,6 +298,11 @@ def _is_number(value: Any) -> bool:
 
 def _is_native(value: Any) -> bool:
     return isinstance(value, NATIVE_TYPES)
+
+
+def _holds_pattern(comparison: Comparison) -> bool:
+    """Whether the comparison is with a list of values, a Regex among them."""
+    return comparison.op in ("$in", "$nin") and any(isinstance(value, Regex) for value in comparison.value)
 
 
 def _pins(comparison: Comparison) -> bool:

@@ -7,18 +7,30 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from divan.errors import InvalidURL
-from divan.options import CREDENTIALS, Option, Options, boolean, is_secret, one_of, seconds, shown_option, text
+from divan.options import CREDENTIALS, Option, Options, boolean, is_secret, one_of, seconds, shown_option, text, whole
 from divan.options import read_options as read_declared
 from pymongo.common import VALIDATORS, validate
 from pymongo.errors import ConfigurationError
+
+
+def _at_least_one(value: str | int) -> int:
+    """Read an option that is a whole number from 1; a `ValueError` says so."""
+    number = whole(value)
+    if number < 1:
+        raise ValueError("give a whole number from 1")
+    return number
+
 
 OPTIONS: Final[Mapping[str, Option]] = {
     "collection": Option(
         text, "divan", "The collection; it can also be written behind the database: `/database.collection`."
     ),
     "create": Option(boolean, True, "Whether a missing collection is made; with `false`, it is `DatabaseNotFound`."),
-    "timeout": Option(seconds, 30.0, "Seconds to wait for the answer to one command."),
+    "timeout": Option(seconds, 30.0, "Seconds that a call may take; of a scan, each page is one."),
     "connect_timeout": Option(seconds, 5.0, "Seconds to wait for a connection, and for a server to be found."),
+    "max_connections": Option(
+        _at_least_one, 100, "Connections to a server at most; a call waits for one, up to `timeout`."
+    ),
     "types": Option(
         one_of("native", "portable"),
         "portable",
@@ -57,6 +69,7 @@ def read_options(path: str, given: Mapping[str, Any]) -> Options:
             client[name] = given[name]
     options = read_declared("mongo", own, OPTIONS)
     options.update(client)
+    _settle_connections(options, own)
     database, in_path = split_path(path)
     if in_path:
         collection = options["collection"] if own.get("collection") is not None else in_path
@@ -87,19 +100,54 @@ def client_arguments(options: Options) -> Options:
     """
     arguments = Options({name: options[name] for name in options if name not in OPTIONS and name not in CREDENTIALS})
     given = {name.lower() for name in arguments}
-    # Not timeoutMS: that would bound a whole scan, and costs every operation some CPU. It can be given, though.
     for name, wait in (
         ("socketTimeoutMS", options["timeout"]),
+        ("waitQueueTimeoutMS", options["timeout"]),
         ("connectTimeoutMS", min(options["timeout"], options["connect_timeout"])),
         ("serverSelectionTimeoutMS", options["connect_timeout"]),
     ):
         if name.lower() not in given:
             arguments[name] = max(1, round(wait * 1000))
+    if "maxpoolsize" not in given:
+        arguments["maxPoolSize"] = options["max_connections"]
+    if "retryreads" not in given:
+        arguments["retryReads"] = False  # it would give a second try as long as the first; see `divan_mongo.calls`
     # Credentials go beside the URI, so that no error about the URI can hold them.
     if options.get("user") is not None:
         arguments["username"] = options["user"]
         arguments["password"] = options.get("password")
     return arguments
+
+
+def call_seconds(options: Options) -> float | None:
+    """How long a call may take, in seconds: pymongo's ``timeoutMS`` or ``socketTimeoutMS`` if given, else ``timeout``.
+
+    Args:
+        options: From `read_options`.
+
+    Returns:
+        The time; `None` for any, which pymongo writes as 0.
+    """
+    given = {name.lower(): name for name in options}
+    for name in ("timeoutms", "sockettimeoutms"):
+        if name in given:
+            found: float | None = validate(given[name], options[given[name]])[1]
+            return found or None
+    wait: float = options["timeout"]
+    return wait
+
+
+def _settle_connections(options: Options, own: Mapping[str, Any]) -> None:
+    """Let ``max_connections`` say what pymongo's ``maxPoolSize`` does; two that differ are refused."""
+    for name in options:
+        if name.lower() == "maxpoolsize" and options[name] is not None:
+            size = validate(name, options[name])[1]
+            if own.get("max_connections") is not None and options["max_connections"] != size:
+                raise InvalidURL(
+                    f"mongo: max_connections={options['max_connections']} and {name}={size} say the same and differ; "
+                    "leave one of them out"
+                )
+            options["max_connections"] = size
 
 
 def _check_client_option(name: str, value: Any, given: Mapping[str, Any]) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
 from bson import Decimal128
-from divan.backends.support import names_to_fetch
+from divan.backends.support import matching, names_to_fetch, readable
 from divan.documents import Document
 from divan.errors import InvalidQuery
 from divan.query import And, Explanation, Query, SortKey, compile_matcher, finish, project, resolve
 from pymongo.collection import Collection
+from pymongo.cursor import Cursor
 from pymongo.errors import OperationFailure
 
-from divan_mongo.documents import make_document
+from divan_mongo.calls import Calls
 from divan_mongo.errors import INDEX_CONFLICTS, translating
 from divan_mongo.filters import Filter, Plan, all_of, make_plan, segments
+from divan_mongo.pages import Page, read_page, search
 
 _EVERYTHING: Final = And(())
 _MAX_PUSHED: Final = 2**31
@@ -24,6 +26,7 @@ _UNBOUNDED: Final = (["[MinKey, MaxKey]"], ["[MaxKey, MinKey]"])
 _STAGES_INSIDE: Final = ("inputStage", "inputStages", "queryPlan", "winningPlan", "shards", "outerStage", "innerStage")
 
 _Order = list[tuple[str, int]]
+_Rows = Iterator[Any]  # of documents, and of the `DivanError` that stands for one which can't be read
 
 
 class Queries:
@@ -32,17 +35,21 @@ class Queries:
     Args:
         collection: The documents.
         label: How messages call the collection.
+        calls: Makes the calls.
         checks_decimals: Whether a sort that is finished here refuses Decimal128, which it would sort by its text.
     """
 
-    def __init__(self, collection: Collection[dict[str, Any]], label: str, *, checks_decimals: bool) -> None:
+    def __init__(
+        self, collection: Collection[dict[str, Any]], label: str, calls: Calls, *, checks_decimals: bool
+    ) -> None:
         self._collection = collection
         self._label = label
+        self._calls = calls
         self._checks_decimals = checks_decimals
 
     def find(
         self, where: Query, sort: Sequence[SortKey], limit: int | None, skip: int, fields: Sequence[str] | None
-    ) -> Iterator[Document]:
+    ) -> _Rows:
         """Stream what matches; see `BaseDivanBackend.find`."""
         if limit == 0:
             return iter(())
@@ -64,11 +71,16 @@ class Queries:
             found = finish(rows, get_id=_get_id, sort=sort, limit=limit, skip=skip)
         if fields is None:
             return found
-        return (Document(project(document, fields), document.id, document.rev) for document in found)
+        return (
+            Document(project(document, fields), document.id, document.rev)
+            if isinstance(document, Document)
+            else document
+            for document in found
+        )
 
     def _by_type(
         self, plan: Plan, sort: Sequence[SortKey], stop: int | None, projection: dict[str, int] | None
-    ) -> Iterator[Document]:
+    ) -> _Rows:
         """Documents in the order of a sort whose first field may hold anything: one type of value after the other."""
         exact = plan.exact if stop is not None and stop < _MAX_PUSHED else None
         base, limit, residual = (plan.filter, 0, plan.residual) if exact is None else (exact, stop or 0, _EVERYTHING)
@@ -87,12 +99,15 @@ class Queries:
         """How many documents match."""
         plan = make_plan(where.tree)
         if plan.exact is not None:
-            with translating(self._label):
-                return self._collection.count_documents(plan.exact)
+            return self._calls.read(self._count, plan.exact)
         rows = self._rows(plan.filter, projection=_projection((), plan.residual))
-        return sum(1 for _ in _matching(rows, plan.residual))
+        return sum(1 for _ in readable(_matching(rows, plan.residual)))
 
-    def iter_documents(self) -> Iterator[Document]:
+    def _count(self, condition: Filter) -> int:
+        with translating(self._label):
+            return self._collection.count_documents(condition)
+
+    def iter_documents(self) -> _Rows:
         """Stream every document."""
         return self._rows({})
 
@@ -103,7 +118,7 @@ class Queries:
         limit: int = 0,
         skip: int = 0,
         projection: dict[str, int] | None = None,
-    ) -> Iterator[Document]:
+    ) -> _Rows:
         """Stream what MongoDB finds.
 
         Args:
@@ -113,13 +128,24 @@ class Queries:
             skip: How many to leave out first.
             projection: The fields to fetch; `None` for all.
         """
-        with (
-            translating(self._label),
-            self._collection.find(
-                condition, projection, skip=skip, limit=limit, sort=order, allow_disk_use=True if order else None
-            ) as cursor,
-        ):
-            yield from map(make_document, cursor)
+        cursor = search(
+            self._collection, condition, projection=projection, skip=skip, limit=limit, sort=order,
+            allow_disk_use=True if order else None,
+        )  # fmt: skip
+        try:
+            page = self._calls.begin(self._next, cursor)
+            while page is not None:
+                yield from read_page(page, self._label)
+                page = self._calls.run(self._next, cursor)
+        finally:
+            if cursor.alive:
+                self._calls.run(cursor.close)
+
+    def _next(self, cursor: Cursor[Any]) -> Page | None:
+        """The next page, or `None` behind the last one."""
+        with translating(self._label):
+            page: Page | None = next(cursor, None)
+        return page
 
     def explain(self, where: Query, sort: Sequence[SortKey]) -> Explanation:
         """Ask MongoDB how it would search; see `BaseDivanBackend.explain`."""
@@ -128,8 +154,7 @@ class Queries:
         order = _order(sort) if _is_sorted(plan, sort) else None
         if order:
             command["sort"] = dict(order)
-        with translating(self._label):
-            answer = self._collection.database.command("explain", command, verbosity="queryPlanner")
+        answer = self._calls.read(self._explain, command)
         found = _stages(answer.get("queryPlanner", {}).get("winningPlan", {}))
         stages = [stage for stage in found if stage.get("stage") != "EOF"]
         names = [stage["indexName"] for stage in stages if "indexName" in stage]
@@ -145,6 +170,10 @@ class Queries:
             ),
         )
 
+    def _explain(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        with translating(self._label):
+            return self._collection.database.command("explain", command, verbosity="queryPlanner")
+
     def ensure_index(self, fields: Sequence[str]) -> str:
         """Make an index, or find the one that is there.
 
@@ -155,7 +184,9 @@ class Queries:
             The index's name.
         """
         # The id at the end lets the index serve a sort by the field too, ties broken by id.
-        keys = [*((field, 1) for field in dict.fromkeys(fields)), ("_id", 1)]
+        return self._calls.run(self._ensure_index, [*((field, 1) for field in dict.fromkeys(fields)), ("_id", 1)])
+
+    def _ensure_index(self, keys: _Order) -> str:
         with translating(self._label):
             try:
                 return self._collection.create_index(keys)
@@ -205,13 +236,21 @@ def _get_id(document: Document) -> str:
     return document.id
 
 
-def _matching(documents: Iterator[Document], residual: And) -> Iterator[Document]:
-    return filter(compile_matcher(residual), documents) if residual.items else documents
-
-
-def _refuse_decimals(documents: Iterable[Document], sort: Sequence[SortKey]) -> Iterator[Document]:
+def _projected(documents: _Rows, fields: Sequence[str]) -> _Rows:
     for document in documents:
-        for key in sort:
+        if isinstance(document, Document):
+            yield Document(project(document, fields), document.id, document.rev)
+        else:
+            yield document
+
+
+def _matching(documents: _Rows, residual: And) -> _Rows:
+    return matching(compile_matcher(residual), documents) if residual.items else documents
+
+
+def _refuse_decimals(documents: _Rows, sort: Sequence[SortKey]) -> _Rows:
+    for document in documents:
+        for key in sort if isinstance(document, Document) else ():
             if isinstance(resolve(document, key.path), Decimal128):
                 raise InvalidQuery(
                     f"{key.field}: decimals in BSON's form are sorted by MongoDB alone: sort by this field only, or "

@@ -1,0 +1,203 @@
+"""Internal: one call to MongoDB: bounded in time as a whole, and out of the reach of what a signal handler raises."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # signal's own getsignal makes enums, and takes ten times as long
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+from time import monotonic
+from typing import Any, Final, TypeVar
+
+import pymongo
+from divan.errors import DivanError, OperationTimeout
+from pymongo import MongoClient
+
+from divan_mongo.errors import is_dropped
+
+_T = TypeVar("_T")
+
+_HARMLESS: Final = frozenset({signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler, None})
+_SIGNALS: Final = tuple(sorted(signal.valid_signals() & set(range(1, 32))))
+
+
+class Calls:
+    """Makes the calls of one Store.
+
+    pymongo does not survive an exception that a signal handler raises inside it: its pool stays locked, and counts
+    connections that nobody has. Handlers run in the main thread alone. So where the main thread calls, and the program
+    handles signals itself, the call is made in a thread of the Store's: the exception then reaches the caller at once,
+    and the call comes to its end unharmed. A call that follows waits for that end, and never overtakes.
+
+    Args:
+        seconds: How long a call may take, from its beginning to its end; `None` for as long as it takes.
+        label: How messages call the collection.
+    """
+
+    def __init__(self, seconds: float | None, label: str) -> None:
+        self._seconds = seconds
+        self._label = label
+        self._worker: _Worker | None = None
+        self._is_closed = False
+
+    def run(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Make a call that ends in time: every wait in it, for a connection or an answer, is bounded by what is left.
+
+        Args:
+            function: What makes the call; whatever it sends is bounded.
+            *args: Its arguments.
+        """
+        # A context of its own, since an exception could keep pymongo.timeout() from setting this thread's back.
+        context = copy_context()
+        if threading.current_thread() is threading.main_thread() and _may_raise():
+            result: _T = self._run_aside(_Job(context, self._before, (monotonic(), function, args)))
+            return result
+        return context.run(_within, self._seconds, function, args)
+
+    def read(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Make a call that ends in time, a second time if the connection broke; see `run`.
+
+        Args:
+            function: What makes the call, and changes nothing.
+            *args: Its arguments.
+        """
+        result: _T = self.run(_twice, function, args)
+        return result
+
+    def begin(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Begin a scan, whose first page the server answers within ``timeout``, and the whole whenever it is done.
+
+        `run` would have the server bound all the work on its cursor. A connection that broke is replaced if little time
+        has passed.
+
+        Args:
+            function: What asks for the first page.
+            *args: Its arguments.
+        """
+        began = monotonic()
+        try:
+            return self._begin(function, *args)
+        except DivanError as error:
+            if not is_dropped(error) or (self._seconds and monotonic() - began > self._seconds / 10):
+                raise
+        return self._begin(function, *args)
+
+    def _begin(self, function: Callable[..., _T], *args: Any) -> _T:
+        if threading.current_thread() is threading.main_thread() and _may_raise():
+            result: _T = self._run_aside(_Job(copy_context(), function, args))
+            return result
+        return function(*args)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._is_closed = True
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.end()
+
+    def _run_aside(self, job: _Job) -> Any:
+        """Have a job done by the thread, and wait for it."""
+        if self._is_closed:
+            return job.context.run(job.function, *job.args)
+        worker = self._worker
+        if worker is None or worker.process != os.getpid():
+            worker = self._worker = _Worker()
+        try:
+            worker.jobs.put(job)
+            job.done.acquire()
+        except BaseException:
+            job.is_abandoned = True
+            raise
+        if job.error is None:
+            return job.result
+        try:
+            raise job.error
+        finally:
+            del job  # which the error's traceback would hold, and it the error
+
+    def _before(self, began: float, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Make a call in what is left of its time."""
+        left = self._seconds and self._seconds - (monotonic() - began)
+        if left is not None and left <= 0:
+            raise OperationTimeout(f"{self._label}: a call that was interrupted has not ended; nothing was sent")
+        return _within(left, function, args)
+
+
+class _Job:
+    """What the thread is to do, and what came of it."""
+
+    __slots__ = ("args", "context", "done", "error", "function", "is_abandoned", "result")
+
+    def __init__(self, context: Context, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.context = context
+        self.function = function
+        self.args = args
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.is_abandoned = False
+
+    def run(self) -> None:
+        if self.is_abandoned:
+            return
+        try:
+            self.result = self.context.run(self.function, *self.args)
+        except BaseException as error:  # whatever it is, it is the caller's
+            self.error = error
+        finally:
+            self.done.release()
+        if self.is_abandoned and isinstance(self.result, MongoClient):
+            self.result.close()
+
+
+class _Worker:
+    """A thread that does jobs, one after the other.
+
+    Attributes:
+        jobs: What is to be done.
+        process: The process that the thread is in; a fork takes none along.
+    """
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        # Whatever happens from here on, the thread ends with this object.
+        weakref.finalize(self, self.jobs.put, None).atexit = False
+        threading.Thread(target=_work, args=(self.jobs,), name="divan-mongo", daemon=True).start()
+
+    def end(self) -> None:
+        """Have the thread end as soon as it has done what it was given."""
+        self.jobs.put(None)
+
+
+def _work(jobs: SimpleQueue[_Job | None]) -> None:
+    while (job := jobs.get()) is not None:
+        job.run()
+        del job  # and what it holds, until the next one comes
+
+
+def _may_raise() -> bool:
+    """Whether the program handles a signal by code of its own, which may raise."""
+    try:
+        return not _HARMLESS.issuperset(map(_signal.getsignal, _SIGNALS))
+    except TypeError:  # a handler that can't be hashed
+        return True
+
+
+def _within(seconds: float | None, function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
+    with pymongo.timeout(seconds):
+        return function(*args)
+
+
+def _twice(function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
+    try:
+        return function(*args)
+    except DivanError as error:
+        if not is_dropped(error):
+            raise
+    return function(*args)
