@@ -22,7 +22,12 @@ from divan_mongo.errors import is_dropped
 _T = TypeVar("_T")
 
 _HARMLESS: Final = frozenset({signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler, None})
-_SIGNALS: Final = tuple(sorted(signal.valid_signals() & set(range(1, 32))))
+_NAMES: Final = (
+    "HUP", "INT", "QUIT", "ABRT", "USR1", "USR2", "PIPE", "ALRM", "TERM", "CHLD", "URG", "XCPU", "XFSZ", "VTALRM",
+    "PROF", "IO",
+)  # fmt: skip
+# Not those of faults in the program and of its terminal, since each takes time to look at in every call.
+_SIGNALS: Final = tuple(int(getattr(signal, f"SIG{name}")) for name in _NAMES if hasattr(signal, f"SIG{name}"))
 
 
 class Calls:
@@ -190,8 +195,8 @@ def _may_raise() -> bool:
 
 
 def _within(seconds: float | None, function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
-    with pymongo.timeout(seconds):
-        return function(*args)
+    pymongo.timeout(seconds).__enter__()  # for good: the context is this call's alone, and setting it back takes time
+    return function(*args)
 
 
 def _twice(function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
