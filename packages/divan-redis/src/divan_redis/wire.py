@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Final
 
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.connection import Connection, DefaultParser, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 
@@ -23,6 +23,19 @@ Command = tuple[bytes, ...]
 
 _PIECE: Final = 50  # commands that are sent at once
 _LEAST: Final = 0.001  # a socket takes 0 seconds for "don't wait at all"
+
+
+# Python drops what a signal's handler raises while a `__del__` runs that is written in Python, as the client's are.
+# Those close the socket, which closes itself as it goes. This one is a function in C, in which no handler runs.
+_NOTHING: Final = staticmethod(int)
+
+_AnyParser: Any = DefaultParser  # one of two, by what is installed
+
+
+class _Parser(_AnyParser):  # type: ignore[misc]  # see there
+    """The client's parser of answers."""
+
+    __del__ = _NOTHING
 
 
 class _TimedSocket:
@@ -69,6 +82,8 @@ class _Timed:
         mark: The weak reference by which its pool counts it.
         server: Which run of which server it leads to; empty if that can't be known, `None` if nobody has asked.
     """
+
+    __del__ = _NOTHING
 
     ends = 0.0
     mark: Any = None
@@ -193,6 +208,7 @@ def new_wire(settings: Settings, address: tuple[str, int], **other: Any) -> Any:
     options = connection_options(settings)
     options.update(other)
     options["retry"] = Retry(NoBackoff(), 0)
+    options["parser_class"] = _Parser
     secure = options.pop("ssl", False)
     if settings.options["socket"]:
         del options["socket_keepalive"]
