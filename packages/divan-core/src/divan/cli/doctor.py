@@ -18,10 +18,12 @@ from divan.cli import exits
 from divan.cli.backends import describe_backends, resolve_field_types
 from divan.cli.output import table, to_json, write
 from divan.cli.parsing import Command
+from divan.cli.target import expand
 from divan.cli.text import one_line
 from divan.discovery import allowlist, distribution_name, find_backend, normalize, scan
 from divan.errors import DivanError, InvalidURL
 from divan.opening import DEFAULT_URL_VARIABLE
+from divan.options import Hidden
 from divan.plugins import Plugins, PluginWarning, load_plugins
 from divan.urls import parse_url
 
@@ -109,7 +111,7 @@ def _environment() -> tuple[dict[str, str | None], list[str]]:
     shown, wrong = url, []
     if url:
         try:
-            parsed = parse_url(url)
+            parsed = parse_url(expand(Hidden(url)).value)
             shown = str(parsed)
             find_backend(parsed.scheme)
         except DivanError as error:

@@ -14,6 +14,7 @@ from divan.cli.bulk import Bulk, Run, put_many
 from divan.cli.output import Printer
 from divan.cli.parsing import StoreCommand, Word, opened, output_options, parse_increment, reporter_of, schema_option
 from divan.cli.reading import Row, batches, peek, read_ids, read_rows
+from divan.cli.target import Target
 from divan.cli.values import Values
 from divan.errors import DocumentNotFound, InvalidDocument
 
@@ -32,7 +33,7 @@ _if_unchanged_option = click.option(
 @click.pass_context
 def create(
     ctx: click.Context,
-    url: str | None,
+    target: Target,
     data: str | None,
     id: str | None,
     quiet: bool,
@@ -45,7 +46,7 @@ def create(
     input may hold many, one a line, or a list of them. An id that is taken is refused (exit 4), the others are stored.
     """
     rows, alone = _take(ctx, data, id)
-    with opened(url, schema) as (store, values):
+    with opened(target, schema) as (store, values):
         items = ((row.place, _with_id(row.id if id is None else id, values.load(row.fields))) for row in rows)
         return _write(ctx, items, lambda batch: store.create_many(batch), store, values, printer, quiet, alone)
 
@@ -57,7 +58,7 @@ def create(
 @click.pass_context
 def put(
     ctx: click.Context,
-    url: str | None,
+    target: Target,
     id: str | None,
     data: str | None,
     quiet: bool,
@@ -71,7 +72,7 @@ def put(
     """
     id, data = _id_or_data(id, data)
     rows, alone = _take(ctx, data, id)
-    with opened(url, schema) as (store, values):
+    with opened(target, schema) as (store, values):
         items = ((row.place, (_id_for(ctx, row, id), values.load(row.fields))) for row in rows)
         run = _one_by_one(store.put) if alone else put_many(store)
         return _write(ctx, items, run, store, values, printer, quiet, alone)
@@ -94,7 +95,7 @@ def put(
 @click.pass_context
 def update(
     ctx: click.Context,
-    url: str | None,
+    target: Target,
     id: str | None,
     data: str | None,
     remove: tuple[str, ...],
@@ -127,7 +128,7 @@ def update(
                 raise click.UsageError(f"{name!r} is in the document as well as in --remove or --increment", ctx)
         return {**values.load(row.fields), **marks}
 
-    with opened(url, schema) as (store, values):
+    with opened(target, schema) as (store, values):
         if rev is None and not if_unchanged:
             items: Iterable[tuple[str, Any]] = ((row.place, (_id_for(ctx, row, id), changes(row))) for row in rows)
             return _write(ctx, items, lambda batch: store.update_many(batch), store, values, printer, quiet, alone)
@@ -147,7 +148,7 @@ def update(
 @click.pass_context
 def replace(
     ctx: click.Context,
-    url: str | None,
+    target: Target,
     id: str | None,
     data: str | None,
     rev: str | None,
@@ -162,7 +163,7 @@ def replace(
     """
     id, data = _id_or_data(id, data)
     rows, alone = _take(ctx, data, id)
-    with opened(url, schema) as (store, values):
+    with opened(target, schema) as (store, values):
         items = (
             (row.place, (_id_for(ctx, row, id), values.load(row.fields), _revision(ctx, row, rev, if_unchanged, alone)))
             for row in rows
@@ -173,7 +174,7 @@ def replace(
 @click.command(cls=StoreCommand, words=(Word("id", many=True),))
 @_rev_option
 @click.pass_context
-def delete(ctx: click.Context, url: str | None, id: tuple[str, ...], rev: str | None) -> int:
+def delete(ctx: click.Context, target: Target, id: tuple[str, ...], rev: str | None) -> int:
     """Delete documents; prints nothing.
 
     ID may be given several times; - stands for the ids in standard input, one a line, or in JSON objects as find and
@@ -181,7 +182,7 @@ def delete(ctx: click.Context, url: str | None, id: tuple[str, ...], rev: str | 
     """
     if rev is not None and (len(id) > 1 or id[0] == "-"):
         raise click.UsageError("--rev is one document's, and several are named", ctx)
-    with opened(url) as (store, _):
+    with opened(target) as (store, _):
         if len(id) == 1 and id[0] != "-":
             store.delete(id[0], rev)
             return exits.OK
@@ -195,13 +196,13 @@ def delete(ctx: click.Context, url: str | None, id: tuple[str, ...], rev: str | 
 @output_options
 @schema_option
 @click.pass_context
-def get(ctx: click.Context, url: str | None, id: tuple[str, ...], printer: Printer, schema: dict[str, str]) -> int:
+def get(ctx: click.Context, target: Target, id: tuple[str, ...], printer: Printer, schema: dict[str, str]) -> int:
     """Print documents.
 
     ID may be given several times; - stands for the ids in standard input, one a line, or in JSON objects as find and
     ids print them. One that does not exist is an error (exit 3), the others are printed.
     """
-    with opened(url, schema) as (store, values):
+    with opened(target, schema) as (store, values):
         if len(id) == 1 and id[0] != "-":
             printer.row(values.row(store.get(id[0])))
             return exits.OK

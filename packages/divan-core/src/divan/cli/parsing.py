@@ -1,4 +1,4 @@
-"""Internal: what the commands have in common: the URL as the first word, ``--schema``, ``--json``, ``--traceback``."""
+"""Internal: what the commands have in common: the URL as the first word, and options such as ``--schema``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from click.shell_completion import CompletionItem
 import divan
 from divan.cli.output import Printer
 from divan.cli.reading import read_file, read_json
+from divan.cli.target import Target
 from divan.cli.text import Reporter
 from divan.cli.values import Values
 from divan.errors import DivanError, InvalidSchema
 from divan.opening import DEFAULT_URL_VARIABLE
+from divan.options import Hidden
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -79,6 +81,8 @@ class Word(NamedTuple):
 class StoreCommand(Command):
     """A command on a store: the first word is the URL if it looks like one, else `DIVAN_URL` has it.
 
+    The command is given a `Target`, which hides the URL.
+
     Args:
         words: The positional arguments after the URL.
     """
@@ -93,16 +97,18 @@ class StoreCommand(Command):
     ) -> None:
         self._words = words
         shown = " ".join(["[URL]", *(word.shown for word in words)])
-        super().__init__(name, params=[_Words(shown), *(params or ())], **kwargs)
+        super().__init__(name, params=[_Words(shown), *(params or ()), _password_option()], **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
         given = list(ctx.params.pop("words", None) or ())
+        ask = ctx.params.pop("password_prompt", False)
         if ctx.resilient_parsing:
             return rest
-        url = given.pop(0) if given and _URL.match(given[0]) else None
-        reporter_of(ctx).hide_secrets_of(url or os.environ.get(DEFAULT_URL_VARIABLE))
-        ctx.params["url"] = url
+        reporter = reporter_of(ctx)
+        url = Hidden(given.pop(0) if given and _URL.match(given[0]) else os.environ.get(DEFAULT_URL_VARIABLE))
+        reporter.hide_secrets_of(url)
+        ctx.params["target"] = Target(url, ask, reporter)
         for word in self._words:
             if word.many:
                 ctx.params[word.name], given = tuple(given), []
@@ -111,8 +117,16 @@ class StoreCommand(Command):
             if word.required and not ctx.params[word.name]:
                 raise click.UsageError(f"{word.shown} is missing", ctx)
         if given:
+            reporter.hide_secrets_of(Hidden(given[0]))
             raise click.UsageError(f"one word too many: {given[0]!r}", ctx)
         return rest
+
+
+def _password_option() -> click.Option:
+    """The option ``--password-prompt``, for the command's `Target`."""
+    return click.Option(
+        ["--password-prompt"], is_flag=True, help="Ask for the password on the terminal, where it is not shown."
+    )
 
 
 class _Words(click.Argument):
@@ -219,24 +233,10 @@ def parse_fields(texts: tuple[str, ...]) -> list[str] | None:
     return fields
 
 
-def store_url(url: str | None) -> str:
-    """The URL that was given, or else the one in the environment.
-
-    Raises:
-        InvalidURL: if there is none.
-    """
-    found = url or os.environ.get(DEFAULT_URL_VARIABLE)
-    if not found:
-        raise divan.InvalidURL(
-            f"no store is named: give its URL first, as in sqlite:///guests.db, or set {DEFAULT_URL_VARIABLE}"
-        )
-    return found
-
-
 @contextmanager
 def opened(
-    url: str | None, schema: Mapping[str, str] | None = None, **options: Any
+    target: Target, schema: Mapping[str, str] | None = None, **options: Any
 ) -> Iterator[tuple[divan.Store, Values]]:
     """Open the store of a command, with what turns JSON into its values and back."""
-    with divan.open(store_url(url), schema=schema or None, **options) as store:
+    with divan.open(target.url().value, schema=schema or None, **options) as store:
         yield store, Values(store)

@@ -9,6 +9,7 @@ import click
 import divan
 from divan.cli.output import Printer, to_json, write
 from divan.cli.parsing import StoreCommand, Word, opened, output_options, parse_fields, schema_option, where_option
+from divan.cli.target import Target
 from divan.errors import DivanError
 
 _SORT_HELP: Final = "A field to sort by, as in name, or -name for descending; may be given several times."
@@ -33,7 +34,7 @@ _scans_option = click.option("--no-scan", is_flag=True, help="Refuse (exit 5) a 
 @output_options
 @schema_option
 def find(
-    url: str | None,
+    target: Target,
     where: dict[str, Any] | None,
     sort: tuple[str, ...],
     limit: int | None,
@@ -49,7 +50,7 @@ def find(
     Without a filter, all are. Values of typed fields are written as they are stored: --schema arrival=DateField
     --where '{"arrival": {"$gte": "2026-12-01"}}'.
     """
-    with opened(url, schema, allow_scans=not no_scan) as (store, values):
+    with opened(target, schema, allow_scans=not no_scan) as (store, values):
         query = values.where(where)
         if explaining:
             _explain(store, query, sort, printer)
@@ -62,20 +63,20 @@ def find(
 @where_option
 @_scans_option
 @schema_option
-def count(url: str | None, where: dict[str, Any] | None, no_scan: bool, schema: dict[str, str]) -> None:
+def count(target: Target, where: dict[str, Any] | None, no_scan: bool, schema: dict[str, str]) -> None:
     """Print how many documents match a filter.
 
     Without a filter, all are counted.
     """
-    with opened(url, schema, allow_scans=not no_scan) as (store, values):
+    with opened(target, schema, allow_scans=not no_scan) as (store, values):
         write(f"{store.count(values.where(where))}\n")
 
 
 @click.command(cls=StoreCommand)
 @click.option("--json", "as_json", is_flag=True, help="""One JSON object a line, with the id as its "_id".""")
-def ids(url: str | None, as_json: bool) -> None:
+def ids(target: Target, as_json: bool) -> None:
     """Print the ids of all documents, one a line."""
-    with opened(url) as (store, _):
+    with opened(target) as (store, _):
         for id in store.ids():
             if as_json:
                 write(to_json({"_id": id}) + "\n")
@@ -91,14 +92,14 @@ def ids(url: str | None, as_json: bool) -> None:
 @output_options
 @schema_option
 def explain(
-    url: str | None, where: dict[str, Any] | None, sort: tuple[str, ...], printer: Printer, schema: dict[str, str]
+    target: Target, where: dict[str, Any] | None, sort: tuple[str, ...], printer: Printer, schema: dict[str, str]
 ) -> None:
     """Show how the store would answer find.
 
     What it does itself (pushed), what is finished here (residual), which index serves it, and whether every document
     would be read (scan).
     """
-    with opened(url, schema) as (store, values):
+    with opened(target, schema) as (store, values):
         _explain(store, values.where(where), sort, printer)
 
 
@@ -108,12 +109,12 @@ def _explain(store: divan.Store, where: Any, sort: tuple[str, ...], printer: Pri
 
 @click.command("ensure-index", cls=StoreCommand, words=(Word("field", many=True),))
 @output_options
-def ensure_index(url: str | None, field: tuple[str, ...], printer: Printer) -> None:
+def ensure_index(target: Target, field: tuple[str, ...], printer: Printer) -> None:
     """Make find on some fields fast, where the store can.
 
     Several fields make one index over all of them, in this order.
     """
-    with opened(url) as (store, _):
+    with opened(target) as (store, _):
         name = store.ensure_index(*field)
         text = f"{store.name} has no indexes; find answers the same without" if name is None else f"index {name}"
         printer.text(text, {"index": name})

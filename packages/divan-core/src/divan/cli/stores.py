@@ -9,17 +9,18 @@ import click
 
 from divan.cli import exits
 from divan.cli.output import Printer, write
-from divan.cli.parsing import Command, StoreCommand, Word, opened, output_options, store_url
+from divan.cli.parsing import Command, StoreCommand, Word, opened, output_options
+from divan.cli.target import Target
 
 _PYTEST_EXITS: Final = {0: exits.OK, 1: exits.FAILED, 2: exits.INTERRUPTED, 4: exits.USAGE}
 
 
 @click.command(cls=StoreCommand)
 @output_options
-def ping(url: str | None, printer: Printer) -> None:
+def ping(target: Target, printer: Printer) -> None:
     """Ask a store for a sign of life (exit 6 if there is none)."""
     begin = time.perf_counter()
-    with opened(url) as (store, _):
+    with opened(target) as (store, _):
         store.ping()
         took = round((time.perf_counter() - begin) * 1000, 1)
         printer.text(f"{store.url} answered within {took} ms", {"url": store.url, "ok": True, "milliseconds": took})
@@ -30,7 +31,7 @@ def ping(url: str | None, printer: Printer) -> None:
     words=(Word("pytest_argument", required=False, many=True),),
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
-def conformance(url: str | None, pytest_argument: tuple[str, ...]) -> int:
+def conformance(target: Target, pytest_argument: tuple[str, ...]) -> int:
     """Check that a store answers as every other does.
 
     The conformance suite writes to the database that the URL names. What follows the URL goes to pytest, as in
@@ -43,7 +44,7 @@ def conformance(url: str | None, pytest_argument: tuple[str, ...]) -> int:
             raise
         message = "the conformance suite is not installed: pip install 'divan-core[testing]'"
         raise click.ClickException(message) from error
-    return _PYTEST_EXITS.get(int(run(store_url(url), *pytest_argument)), exits.FAILED)
+    return _PYTEST_EXITS.get(int(run(target.url().value, *pytest_argument)), exits.FAILED)
 
 
 @click.command(cls=Command)

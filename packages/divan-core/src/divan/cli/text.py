@@ -13,7 +13,7 @@ from typing import TextIO
 from urllib.parse import quote
 
 from divan.errors import InvalidURL
-from divan.options import is_secret
+from divan.options import Hidden, is_secret
 from divan.plugins import PluginWarning
 from divan.urls import parse_url
 
@@ -31,10 +31,10 @@ class Reporter:
         self.secrets: set[str] = set()
         self._warned: set[str] = set()
 
-    def hide_secrets_of(self, url: str | None) -> None:
-        """Never show the password and the secret options of a URL."""
-        if url:
-            self.secrets |= _secrets(url)
+    def hide_secrets_of(self, url: Hidden) -> None:
+        """Never show the password and the secret options of a URL, if it is one."""
+        if url.value:
+            self.secrets |= _secrets(url.value)
 
     def error(self, message: object, cause: BaseException | None = None) -> None:
         """Print an error in one line, after the traceback of its cause if that is asked for."""
