@@ -182,6 +182,14 @@ def quick(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or [*PARALLEL, *BRIEF, "-m", "not live and not slow"]))
 
 
+@nox.session(python=PYTHONS[0], venv_backend="uv")
+def lowest(session: nox.Session) -> None:
+    """Run what `quick` runs on the oldest Python, against the oldest release that each dependency's bound lets in."""
+    # Upgraded, which here means: what the environment has from an earlier run is no reason to keep it.
+    _install_editable(session, "--resolution", "lowest-direct", "--upgrade", *_group("tests"))
+    session.run("pytest", *(session.posargs or [*PARALLEL, *BRIEF, "-m", "not live and not slow"]))
+
+
 @nox.session(requires=["wheels"])
 def coverage(session: nox.Session) -> None:
     """Run all tests on this Python and report which lines and branches they reach."""
@@ -233,6 +241,12 @@ def typecheck(session: nox.Session) -> None:
 @nox.session(requires=["wheels"])
 def build(session: nox.Session) -> None:
     """Build all packages, install the wheels alone into a fresh environment, and let them discover each other."""
+    scripts = _install_afresh(session, only=("cli",))
+    session.run(str(scripts / "divan"), "backends", "--check", external=True)
+
+
+def _install_afresh(session: nox.Session, only: Collection[str] | None = None) -> Path:
+    """Install the wheels, with all extras or those in `only`, and nothing else into a new environment; its programs."""
     fresh = Path(session.create_tmp()) / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     session.run("python", "-m", "venv", str(fresh), silent=True)
@@ -241,8 +255,22 @@ def build(session: nox.Session) -> None:
         installer = ["uv", "pip", "install", "--python", str(scripts / "python")]
     else:
         installer = [str(scripts / "python"), "-m", "pip", "install"]
-    session.run(*installer, "--quiet", *_wheels(only=("cli",)), external=True)
-    session.run(str(scripts / "divan"), "backends", "--check", external=True)
+    session.run(*installer, "--quiet", *_wheels(only), external=True)
+    return scripts
+
+
+@nox.session(requires=["wheels"])
+def audit(session: nox.Session) -> None:
+    """Ask a public service whether what the wheels bring along, all extras included, has known vulnerabilities."""
+    session.install("--quiet", *_group("audit"))
+    python = _install_afresh(session) / "python"
+    # The service knows nothing of the wheels, and they need no installer. All that is left it must know: or
+    # one that knows nothing would pass for one that has found nothing.
+    others = [project["project"]["name"] for project in PACKAGES.values()]
+    session.run(str(python), "-m", "pip", "uninstall", "--quiet", "--yes", *others, "pip", external=True)
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    folder = session.run(str(python), "-c", where, external=True, silent=True)
+    session.run("pip-audit", "--strict", "--progress-spinner=off", "--path", str(folder).strip(), *session.posargs)
 
 
 @nox.session(requires=["wheels"])

@@ -80,6 +80,7 @@ class BaseDivanBackend:
         self.host = self.default_host if host is None else host
         self.port = self.scheme_ports.get(scheme, self.default_port) if port is None else port
         self.scheme = scheme
+        self.options = Options()  # by which what shows this object can do so if they can't be read
         self.options = self.read_options(options)
         handle = self.connect(self.database, self.host, self.port)
         if handle is not None:  # else the driver may have a property, which can't be set
