@@ -193,6 +193,7 @@ INTERRUPTED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the signals are those of POSIX")
 @pytest.mark.parametrize(("kind", "number"), [("redis_server", 10_000), ("redis_cluster", 1_000)])
 def test_interrupts_lose_no_connection(request: pytest.FixtureRequest, kind: str, number: int) -> None:
