@@ -340,3 +340,17 @@ def _read_outcome(row: Any, sent: Raw, doubtful: bool) -> Outcome:
     if row["error"] == "conflict":
         return Conflict()
     return refusal(0, str(row["error"]), str(row.get("reason", "")), "CouchDB", writes=True)
+
+
+def listed(answer: Any, name: str) -> list[Any]:
+    """The list of this name in an answer.
+
+    Raises:
+        StoreError: if there is none, or the server broke it off: an answer that can't be read is no empty one.
+    """
+    found = answer.get(name) if isinstance(answer, dict) else None
+    if isinstance(found, list) and "error" in answer:  # which CouchDB appends to an answer that it has begun
+        raise StoreError(f"CouchDB broke off its answer ({answer['error']}: {answer.get('reason')})")
+    if not isinstance(found, list):
+        raise StoreError(f"CouchDB's answer holds no {name!r}; is it CouchDB that answers?")
+    return found

@@ -19,8 +19,9 @@ from divan_couchdb.bulk import Bulk
 from divan_couchdb.connections import Client, Raw
 from divan_couchdb.documents import Documents, is_revision, known_as, replaced, to_document, to_written_document
 from divan_couchdb.errors import Conflict
+from divan_couchdb.indexes import index_name
 from divan_couchdb.options import OPTIONS, read_settings
-from divan_couchdb.queries import Queries, index_name
+from divan_couchdb.queries import Queries
 
 
 class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
@@ -223,7 +224,7 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
             return None
         self._client.begin()
         # Two that make the same index at once meet in its design document.
-        self._documents.retry(f"_design/{name}", None, lambda _: self._queries.make_index(name, fields))
+        self._documents.retry(f"_design/{name}", None, lambda _: self._queries.indexes.make(name, fields))
         return name
 
     def explain(self, where: Query, sort: Sequence[SortKey] = ()) -> Explanation:

@@ -18,7 +18,8 @@ from divan.options import Hidden
 
 from divan_couchdb.errors import Conflict, Dropped, TooLong, is_foreign, refused, translate
 from divan_couchdb.options import Settings
-from divan_couchdb.wire import Pool, forget_after_fork, open_socket
+from divan_couchdb.pool import Pool, forget_after_fork
+from divan_couchdb.wire import open_socket
 
 Raw = dict[str, Any]
 """A document as it goes over the wire, ``_id`` and ``_rev`` included."""

@@ -17,7 +17,7 @@ from divan.validation import check_id
 from divan_couchdb.answers import Claim, Writer
 from divan_couchdb.connections import Client, Raw
 from divan_couchdb.errors import Conflict, too_busy
-from divan_couchdb.wire import forget_after_fork
+from divan_couchdb.pool import forget_after_fork
 
 _REVISION: Final = re.compile(r"[0-9]+-[0-9A-Za-z]+")
 _KEPT: Final = ("_rev", "_attachments")

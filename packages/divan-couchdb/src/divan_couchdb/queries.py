@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from divan.backends.support import names_to_fetch
-from divan.errors import ConnectionFailed, DivanError, InvalidID, StoreError
+from divan.errors import DivanError, InvalidID, StoreError
 from divan.query import Explanation, Query, SortKey, finish
 
+from divan_couchdb.answers import listed
 from divan_couchdb.connections import Client, Facts, Raw, encode
-from divan_couchdb.errors import Dropped
-from divan_couchdb.filters import is_indexable, is_served, selector
+from divan_couchdb.filters import selector
+from divan_couchdb.indexes import Index, Indexes
 from divan_couchdb.paging import PAGE, PageSize, held_back, stream
 
-_FIRST_DESIGN: Final = "_design/"
+_DESIGN: Final = "_design/"
 _FIRST_BEYOND: Final = "\U00010000"
 _LAST_BEYOND: Final = "\U0010ffff\U0010ffff\U0010ffff"
 """Ids that begin with a character after U+FFFF: a server that orders by UTF-8 has them behind all others, one that
 orders as JavaScript does, before some."""
-_DESIGN: Final = "_design/"
 _FIRST_PAGE: Final = 500
-_INDEXES_SECONDS: Final = 60.0
-"""How long the list of the database's indexes is taken for true; other programs make and delete some."""
-_LONGEST_NAME: Final = 100
 _ALL: Final = 2**31 - 1
+"""More documents than any database has."""
 
 _Fetch = Callable[[str | None, str | None, int, int | None], list[Any]]
-
-
-class _Index(NamedTuple):
-    """A Mango index: its design document, its name, and the fields that it is on."""
-
-    design: str
-    name: str
-    fields: tuple[str, ...]
 
 
 class _IndexGone(Exception):
@@ -56,10 +43,8 @@ class Queries:
 
     def __init__(self, client: Client, facts: Facts) -> None:
         self._client = client
-        self._partitioned = facts.partitioned
         self._last_id = facts.last_id
-        self._indexes: list[_Index] = []
-        self._indexes_until = 0.0
+        self.indexes = Indexes(client, facts)
 
     def find(
         self, where: Query, sort: Sequence[SortKey], limit: int | None, skip: int, fields: Sequence[str] | None
@@ -113,7 +98,7 @@ class Queries:
             parameters["startkey"] = encode(begin)
         if end is not None:
             parameters["endkey"] = encode(end)
-        return _list(self._client.read("GET", self._client.endpoint("_all_docs", **parameters), most=most), "rows")
+        return listed(self._client.read("GET", self._client.endpoint("_all_docs", **parameters), most=most), "rows")
 
     def _in_order(self, fetch: _Fetch, id: str, limit: int | None) -> Iterator[Any]:
         """Pages in the order of the ids, each beginning with the id that ended the one before.
@@ -156,12 +141,12 @@ class Queries:
         if names is not None:
             body["fields"] = ["_id", "_rev", *names]
         self._client.begin()
-        index = self._index_for(wanted)
+        index = self.indexes.serving(wanted)
         if index is not None:
             try:
                 yield from self._by_index(body, index, limit)
             except _IndexGone:  # before the first document: our list of indexes was old
-                self._indexes_until = 0.0
+                self.indexes.forget()
             else:
                 return
         yield from self._by_id(body, limit)
@@ -180,7 +165,7 @@ class Queries:
         first = _FIRST_PAGE if limit is None else min(limit, PAGE)
         return self._in_order(fetch, "_id", first)
 
-    def _by_index(self, body: dict[str, Any], index: _Index, limit: int | None) -> Iterator[Raw]:
+    def _by_index(self, body: dict[str, Any], index: Index, limit: int | None) -> Iterator[Raw]:
         """What an index serves, in its order; every page by that same index.
 
         CouchDB marks a place by the document before it, and leaves one out if that document leaves the index. So the
@@ -268,7 +253,7 @@ class Queries:
     def _ask(self, body: dict[str, Any], most: int | None) -> tuple[list[Raw], str, str]:
         """What Mango finds, its bookmark and its warning."""
         answer = self._client.read("POST", self._client.endpoint("_find"), body, most=most)
-        found = _list(answer, "docs")
+        found = listed(answer, "docs")
         return found, str(answer.get("bookmark") or "nil"), str(answer.get("warning") or "")
 
     def many(self, ids: Sequence[str], *, bodies: bool = True) -> dict[str, Raw | DivanError]:
@@ -320,19 +305,19 @@ class Queries:
 
     def _rows_of(self, ids: Sequence[str], parameters: Mapping[str, Any], most: int | None = None) -> list[Any]:
         url = self._client.endpoint("_all_docs", **parameters)
-        return _list(self._client.read("POST", url, {"keys": ids}, most=most), "rows")
+        return listed(self._client.read("POST", url, {"keys": ids}, most=most), "rows")
 
     def count(self) -> int:
         """How many documents there are, design documents left out."""
         info = self._client.read("GET", self._client.endpoint())
         url = self._client.endpoint("_all_docs", startkey=encode(_DESIGN), endkey=encode("_design0"))
-        designs = [row for row in _list(self._client.read("GET", url), "rows") if row["id"].startswith(_DESIGN)]
+        designs = [row for row in listed(self._client.read("GET", url), "rows") if row["id"].startswith(_DESIGN)]
         return int(info["doc_count"]) - len(designs)
 
     def explain(self, where: Query) -> Explanation:
         """How `find` would answer; two requests at most, none of which reads documents."""
         wanted = selector(where.tree)
-        index = self._index_for(wanted) if wanted else None
+        index = self.indexes.serving(wanted) if wanted else None
         detail = ""
         if wanted:
             asked = {"selector": wanted, "limit": 1}
@@ -348,63 +333,6 @@ class Queries:
             scan=index is None,
             detail=detail,
         )
-
-    # Indexes
-
-    def make_index(self, name: str, fields: Sequence[str]) -> None:
-        """Make a Mango index, unless it is there.
-
-        Args:
-            name: Its name, and that of its design document.
-            fields: Dotted paths.
-
-        Raises:
-            Conflict: if somebody else makes it at this moment.
-        """
-        body: dict[str, Any] = {"index": {"fields": list(fields)}, "ddoc": name, "name": name, "type": "json"}
-        if self._partitioned:
-            body["partitioned"] = False  # a query asks all partitions
-        url, text = self._client.endpoint("_index"), encode(body).encode()
-        try:
-            answer = self._client.send("POST", url, text)
-        except Dropped:  # made once or twice, it is the same index
-            try:
-                answer = self._client.send("POST", url, text)
-            except Dropped as dropped:
-                raise ConnectionFailed(str(dropped)) from dropped
-        if not isinstance(answer.content, dict) or answer.content.get("result") not in ("created", "exists"):
-            raise StoreError(
-                f"CouchDB's answer does not say that it has the index {name!r}: is it CouchDB that answers?"
-            )
-        self._indexes_until = 0.0  # so that the next query asks the server for its indexes
-
-    def _index_for(self, wanted: dict[str, Any]) -> _Index | None:
-        """An index that serves a selector, or `None`."""
-        if time.monotonic() > self._indexes_until:
-            answer = self._client.read("GET", self._client.endpoint("_index"))
-            self._indexes = [
-                _Index(index["ddoc"], index["name"], tuple(chain.from_iterable(index["def"]["fields"])))
-                for index in _list(answer, "indexes")
-                if index["type"] == "json"
-                and not index.get("partitioned")
-                and not index["def"].get("partial_filter_selector")
-            ]
-            self._indexes_until = time.monotonic() + _INDEXES_SECONDS
-        return next((index for index in self._indexes if is_served(wanted, index.fields)), None)
-
-
-def index_name(fields: Sequence[str]) -> str | None:
-    """The name of the index on some fields, the same at each call; `None` if no index on them could serve a query.
-
-    Args:
-        fields: Dotted paths; Mango does not read all of them as the query language does.
-    """
-    if not all(map(is_indexable, fields)):
-        return None
-    name = "divan-" + "-".join(fields)
-    if len(name) > _LONGEST_NAME or any("-" in field for field in fields):  # too long, or another list's name as well
-        return f"divan-{hashlib.sha256(encode(fields).encode()).hexdigest()[:32]}"
-    return name
 
 
 def _names(where: Query, sort: Sequence[SortKey], fields: Sequence[str] | None) -> list[str] | None:
@@ -422,13 +350,3 @@ def _get_id(raw: Raw) -> str:
 def _after(items: list[Any], id: str, last: str | None) -> list[Any]:
     """A page without the item that ended the one before, if that is still there to begin this one."""
     return items[1:] if last is not None and items and items[0][id] == last else items
-
-
-def _list(answer: Any, name: str) -> list[Any]:
-    """The list in an answer, or an error: an answer that can't be read is no empty one."""
-    found = answer.get(name) if isinstance(answer, dict) else None
-    if isinstance(found, list) and "error" in answer:  # which CouchDB appends to an answer that it has begun
-        raise StoreError(f"CouchDB broke off its answer ({answer['error']}: {answer.get('reason')})")
-    if not isinstance(found, list):
-        raise StoreError(f"CouchDB's answer holds no {name!r}; is it CouchDB that answers?")
-    return found
