@@ -298,3 +298,30 @@ def test_a_server_that_breaks_may_have_written(store: Store, script: CouchScript
     script.on("PUT", "/ada", (500, {"error": "timeout", "reason": "The request could not be processed"}))
     with pytest.raises(StoreError, match="may be done or not"):
         store.create({}, id="ada")
+
+
+@pytest.mark.parametrize(
+    "rows", [[5], [{}], [{"id": "a"}], [{"id": "a", "value": {}}], [{"id": "a", "value": {"rev": "1-a"}, "doc": 5}]]
+)
+def test_a_row_that_cant_be_read_is_an_error_of_the_store(store: Store, script: CouchScript, rows: Any) -> None:
+    script.on("GET", "/_all_docs", (200, {"rows": rows}), stays=True)
+    script.on("POST", "/_all_docs", (200, {"rows": rows}), stays=True)
+    script.on("POST", "/_find", (200, {"docs": rows}), stays=True)
+    script.on("GET", "/_index", (200, {"indexes": []}), stays=True)
+    calls: list[Callable[[], Any]] = [
+        lambda: list(store),
+        lambda: store.get_many(["a"]),
+        lambda: list(store.find({"n": 1})),
+    ]
+    for call in calls:
+        with pytest.raises(StoreError):
+            call()
+
+
+@pytest.mark.parametrize("indexes", [[5], [{}], [{"type": "json"}], [{"type": "json", "def": {"fields": 5}}]])
+def test_a_list_of_indexes_that_cant_be_read_is_an_error_of_the_store(
+    store: Store, script: CouchScript, indexes: Any
+) -> None:
+    script.on("GET", "/_index", (200, {"indexes": indexes}))
+    with pytest.raises(StoreError, match="indexes"):
+        list(store.find({"n": 1}))

@@ -79,13 +79,16 @@ class Indexes:
         """An index that serves a selector, or `None`."""
         if time.monotonic() > self._until:
             answer = self._client.read("GET", self._client.endpoint("_index"))
-            self._known = [
-                Index(index["ddoc"], index["name"], tuple(chain.from_iterable(index["def"]["fields"])))
-                for index in listed(answer, "indexes")
-                if index["type"] == "json"
-                and not index.get("partitioned")
-                and not index["def"].get("partial_filter_selector")
-            ]
+            try:
+                self._known = [
+                    Index(index["ddoc"], index["name"], tuple(chain.from_iterable(index["def"]["fields"])))
+                    for index in listed(answer, "indexes")
+                    if index["type"] == "json"
+                    and not index.get("partitioned")
+                    and not index["def"].get("partial_filter_selector")
+                ]
+            except (AttributeError, KeyError, TypeError) as error:
+                raise StoreError("CouchDB's list of indexes can't be read; is it CouchDB that answers?") from error
             self._until = time.monotonic() + _TRUE_FOR
         return next((index for index in self._known if is_served(wanted, index.fields)), None)
 

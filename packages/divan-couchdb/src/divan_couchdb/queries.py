@@ -98,7 +98,10 @@ class Queries:
             parameters["startkey"] = encode(begin)
         if end is not None:
             parameters["endkey"] = encode(end)
-        return listed(self._client.read("GET", self._client.endpoint("_all_docs", **parameters), most=most), "rows")
+        rows = listed(self._client.read("GET", self._client.endpoint("_all_docs", **parameters), most=most), "rows")
+        if not all(_is_row(row) and "id" in row for row in rows):
+            raise StoreError("CouchDB's answer has a row that can't be read; is it CouchDB that answers?")
+        return rows
 
     def _in_order(self, fetch: _Fetch, id: str, limit: int | None) -> Iterator[Any]:
         """Pages in the order of the ids, each beginning with the id that ended the one before.
@@ -254,6 +257,8 @@ class Queries:
         """What Mango finds, its bookmark and its warning."""
         answer = self._client.read("POST", self._client.endpoint("_find"), body, most=most)
         found = listed(answer, "docs")
+        if not all(isinstance(raw, dict) and isinstance(raw.get("_id"), str) for raw in found):
+            raise StoreError("CouchDB's answer has a document that can't be read; is it CouchDB that answers?")
         return found, str(answer.get("bookmark") or "nil"), str(answer.get("warning") or "")
 
     def many(self, ids: Sequence[str], *, bodies: bool = True) -> dict[str, Raw | DivanError]:
@@ -305,13 +310,19 @@ class Queries:
 
     def _rows_of(self, ids: Sequence[str], parameters: Mapping[str, Any], most: int | None = None) -> list[Any]:
         url = self._client.endpoint("_all_docs", **parameters)
-        return listed(self._client.read("POST", url, {"keys": ids}, most=most), "rows")
+        rows = listed(self._client.read("POST", url, {"keys": ids}, most=most), "rows")
+        if not all(map(_is_row, rows)):
+            raise StoreError("CouchDB's answer has a row that can't be read; is it CouchDB that answers?")
+        return rows
 
     def count(self) -> int:
         """How many documents there are, design documents left out."""
         info = self._client.read("GET", self._client.endpoint())
         url = self._client.endpoint("_all_docs", startkey=encode(_DESIGN), endkey=encode("_design0"))
-        designs = [row for row in listed(self._client.read("GET", url), "rows") if row["id"].startswith(_DESIGN)]
+        rows = listed(self._client.read("GET", url), "rows")
+        designs = [row for row in rows if _is_row(row) and str(row.get("id")).startswith(_DESIGN)]
+        if not isinstance(info, dict) or not isinstance(info.get("doc_count"), int):
+            raise StoreError("CouchDB's answer does not say how many documents there are; is it CouchDB that answers?")
         return int(info["doc_count"]) - len(designs)
 
     def explain(self, where: Query) -> Explanation:
@@ -341,6 +352,18 @@ def _names(where: Query, sort: Sequence[SortKey], fields: Sequence[str] | None) 
     if names is None or any("\\" in name for name in names):  # Mango takes a backslash for an escape
         return None
     return names
+
+
+def _is_row(row: Any) -> bool:
+    """Whether a row of ``_all_docs`` says of a document what it should, or that there is none."""
+    if not isinstance(row, dict):
+        return False
+    if "error" in row:
+        return True
+    value, raw = row.get("value"), row.get("doc")
+    if not isinstance(row.get("id"), str) or not isinstance(value, dict) or not isinstance(value.get("rev"), str):
+        return False
+    return raw is None or (isinstance(raw, dict) and isinstance(raw.get("_rev"), str) and raw.get("_id") == row["id"])
 
 
 def _get_id(raw: Raw) -> str:
