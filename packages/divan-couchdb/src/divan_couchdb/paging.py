@@ -39,7 +39,8 @@ class PageSize:
             try:
                 found = page(number, _PAGE_BYTES if number > 1 else None)
             except TooLong:
-                self.most = self.number = max(1, number // 8)
+                # At first nobody knows how far off it was; later on, the number has just been growing back.
+                self.most = self.number = max(1, number // (8 if self.most >= PAGE else 2))
             else:
                 self.number = PAGE
                 self.most = min(PAGE, self.most + self.most // 8 + 1)
