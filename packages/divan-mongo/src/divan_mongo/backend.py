@@ -81,7 +81,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         try:
             self.client = self._calls.run(open_client, address, self.options)
         except BaseException:
-            self._calls.close()
+            self._calls.end()
             raise
         handle = self.client[name]
         self.collection = handle.get_collection(self.options["collection"], codec_options=CODEC_OPTIONS)
@@ -98,8 +98,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
             self.client.admin.command("ping")
 
     def close(self) -> None:
-        self._calls.run(self.client.close)
-        self._calls.close()
+        self._calls.close(self.client)
 
     # One document. What every program does most catches the client's errors itself, which takes less time.
 

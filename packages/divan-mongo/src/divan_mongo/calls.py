@@ -22,11 +22,8 @@ from divan_mongo.errors import is_dropped
 _T = TypeVar("_T")
 
 _HARMLESS: Final = frozenset({signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler, None})
-_NAMES: Final = (
-    "HUP", "INT", "QUIT", "ABRT", "USR1", "USR2", "PIPE", "ALRM", "TERM", "CHLD", "URG", "XCPU", "XFSZ", "VTALRM",
-    "PROF", "IO",
-)  # fmt: skip
-# Not those of faults in the program and of its terminal, since each takes time to look at in every call.
+_NAMES: Final = ("USR1", "USR2", "PIPE", "ALRM", "CHLD", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "IO")
+# Not those that end a program, which most programs handle, and which would cost all of them the way to another thread.
 _SIGNALS: Final = tuple(int(getattr(signal, f"SIG{name}")) for name in _NAMES if hasattr(signal, f"SIG{name}"))
 
 
@@ -35,8 +32,10 @@ class Calls:
 
     pymongo does not survive an exception that a signal handler raises inside it: its pool stays locked, and counts
     connections that nobody has. Handlers run in the main thread alone. So where the main thread calls, and the program
-    handles signals itself, the call is made in a thread of the Store's: the exception then reaches the caller at once,
-    and the call comes to its end unharmed. A call that follows waits for that end, and never overtakes.
+    handles timers or other signals by which it could interrupt itself, the call is made in a thread of the Store's. The
+    exception then reaches the caller at once, and the call comes to its end unharmed. A call that follows waits for
+    that end, and never overtakes. After an exception by a signal that ends a program (SIGINT, SIGTERM), closing is all
+    that is left to do, and does not wait for a lock that nobody will release.
 
     Args:
         seconds: How long a call may take, from its beginning to its end; `None` for as long as it takes.
@@ -48,6 +47,7 @@ class Calls:
         self._label = label
         self._worker: _Worker | None = None
         self._is_closed = False
+        self._was_interrupted = False
 
     def run(self, function: Callable[..., _T], *args: Any) -> _T:
         """Make a call that ends in time: every wait in it, for a connection or an answer, is bounded by what is left.
@@ -61,7 +61,13 @@ class Calls:
         if threading.current_thread() is threading.main_thread() and _may_raise():
             result: _T = self._run_aside(_Job(context, self._before, (monotonic(), function, args)))
             return result
-        return context.run(_within, self._seconds, function, args)
+        try:
+            return context.run(_within, self._seconds, function, args)
+        except (DivanError, GeneratorExit):
+            raise
+        except BaseException:
+            self._was_interrupted = True
+            raise
 
     def read(self, function: Callable[..., _T], *args: Any) -> _T:
         """Make a call that ends in time, a second time if the connection broke; see `run`.
@@ -97,8 +103,20 @@ class Calls:
             return result
         return function(*args)
 
-    def close(self) -> None:
-        """End the thread."""
+    def close(self, client: MongoClient[Any]) -> None:
+        """Close the client, and end the thread.
+
+        Args:
+            client: What the calls were made by.
+        """
+        if self._was_interrupted:
+            threading.Thread(target=client.close, name="divan-mongo-close", daemon=True).start()
+        else:
+            self.run(client.close)
+        self.end()
+
+    def end(self) -> None:
+        """End the thread; calls are made without it from here on."""
         self._is_closed = True
         worker, self._worker = self._worker, None
         if worker is not None:
