@@ -45,7 +45,6 @@ def test_a_listing_names_the_document_and_goes_on(
         try:
             seen.append(next(documents).id)
         except divan.StoreError as error:
-            assert "can't be read" in str(error)
             seen.append(f"not {error.document_id}")
     assert sorted(seen) == ["a", "c", "not b"]
     assert next(documents, None) is None

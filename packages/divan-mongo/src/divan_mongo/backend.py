@@ -21,7 +21,7 @@ from pymongo.errors import DuplicateKeyError
 
 from divan_mongo import bulk
 from divan_mongo.calls import Calls
-from divan_mongo.connections import Address, open_client
+from divan_mongo.connections import Address, open_client, resends_writes
 from divan_mongo.documents import (
     build_document,
     by_id,
@@ -83,6 +83,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         except BaseException:
             self._calls.end()
             raise
+        self._calls.resends = resends_writes(self.client)
         handle = self.client[name]
         self.collection = handle.get_collection(self.options["collection"], codec_options=CODEC_OPTIONS)
         self._queries = Queries(
@@ -103,7 +104,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
     # One document. What every program does most catches the client's errors itself, which takes less time.
 
     def create(self, data: dict[str, Any], document_id: str | None = None) -> Document:
-        return self._calls.run(self._create, data, document_id or new_id())
+        return self._calls.write(self._create, data, document_id or new_id())
 
     def _create(self, data: dict[str, Any], document_id: str) -> Document:
         revision = first_revision()
@@ -116,7 +117,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         return build_document(data, document_id, str(revision))
 
     def get_document_for_id(self, document_id: str) -> Document:
-        return self._calls.read(self._get, document_id)
+        return self._calls.begin(self._get, document_id)
 
     def _get(self, document_id: str) -> Document:
         where, order = by_id(document_id)
@@ -136,7 +137,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         increment: Mapping[str, int | float] = {},
         rev: str | None = None,
     ) -> Document:
-        return self._calls.run(self._update, document_id, data, remove, increment, rev)
+        return self._calls.write(self._update, document_id, data, remove, increment, rev)
 
     def _update(
         self,
@@ -185,7 +186,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         raise RevisionConflict(document_id, rev)
 
     def replace(self, document_id: str, data: dict[str, Any], rev: str | None = None, upsert: bool = False) -> Document:
-        return self._calls.run(self._replace, document_id, data, rev, upsert and rev is None)
+        return self._calls.write(self._replace, document_id, data, rev, upsert and rev is None)
 
     def _replace(self, document_id: str, data: dict[str, Any], rev: str | None, upsert: bool) -> Document:
         revision = first_revision()
@@ -216,7 +217,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         return bool(result.matched_count) or result.upserted_id is not None
 
     def delete(self, document_id: str, rev: str | None = None) -> None:
-        self._calls.run(self._delete, document_id, rev)
+        self._calls.write(self._delete, document_id, rev)
 
     def _delete(self, document_id: str, rev: str | None) -> None:
         where, order = by_id(document_id, rev)

@@ -40,7 +40,12 @@ class Calls:
     Args:
         seconds: How long a call may take, from its beginning to its end; `None` for as long as it takes.
         label: How messages call the collection.
+
+    Attributes:
+        resends: Whether pymongo sends a write a second time if the connection breaks.
     """
+
+    resends = True
 
     def __init__(self, seconds: float | None, label: str) -> None:
         self._seconds = seconds
@@ -79,28 +84,48 @@ class Calls:
         result: _T = self.run(_twice, function, args)
         return result
 
-    def begin(self, function: Callable[..., _T], *args: Any) -> _T:
-        """Begin a scan, whose first page the server answers within ``timeout``, and the whole whenever it is done.
+    def write(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Make a write of a single document, within the time of a call.
 
-        `run` would have the server bound all the work on its cursor. A connection that broke is replaced if little time
-        has passed.
+        Where pymongo sends a write a second time, `run` bounds both; elsewhere the time of the one answer is bounded by
+        the connection, which costs nothing.
 
         Args:
-            function: What asks for the first page.
+            function: What makes the call.
+            *args: Its arguments.
+        """
+        return self.run(function, *args) if self.resends else self._make(function, *args)
+
+    def begin(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Read what takes one command: a document, or the first page of a scan.
+
+        The time of the answer is bounded by the connection; `run` would also have the server bound all the work on a
+        scan's cursor. A connection that broke is replaced if little time has passed.
+
+        Args:
+            function: What sends the command.
             *args: Its arguments.
         """
         began = monotonic()
         try:
-            return self._begin(function, *args)
+            return self._make(function, *args)
         except DivanError as error:
             if not is_dropped(error) or (self._seconds and monotonic() - began > self._seconds / 10):
                 raise
-        return self._begin(function, *args)
+        return self._make(function, *args)
 
-    def _begin(self, function: Callable[..., _T], *args: Any) -> _T:
-        if threading.current_thread() is threading.main_thread() and _may_raise():
-            result: _T = self._run_aside(_Job(copy_context(), function, args))
-            return result
+    def _make(self, function: Callable[..., _T], *args: Any) -> _T:
+        if threading.current_thread() is threading.main_thread():
+            if _may_raise():
+                result: _T = self._run_aside(_Job(copy_context(), function, args))
+                return result
+            try:
+                return function(*args)
+            except (DivanError, GeneratorExit):
+                raise
+            except BaseException:
+                self._was_interrupted = True
+                raise
         return function(*args)
 
     def close(self, client: MongoClient[Any]) -> None:

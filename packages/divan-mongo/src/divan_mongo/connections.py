@@ -65,6 +65,16 @@ def open_client(address: Address, options: Options) -> Client:
     return _open_client(address, options, sources[-1])
 
 
+def resends_writes(client: Client) -> bool:
+    """Whether pymongo sends a write again if the connection breaks, as it does to all but a server that stands alone.
+
+    Args:
+        client: One that a server has answered.
+    """
+    servers = client.topology_description.server_descriptions().values()
+    return client.options.retry_writes and any(server.retryable_writes_supported for server in servers)
+
+
 def _open_client(address: Address, options: Options, auth_source: str | None) -> Client:
     """A client that the server has answered.
 
