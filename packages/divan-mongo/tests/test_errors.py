@@ -10,6 +10,7 @@ from bson.errors import InvalidBSON, InvalidStringData
 from divan_mongo.errors import translate, translate_code
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     ConfigurationError,
     CursorNotFound,
     DocumentTooLarge,
@@ -22,6 +23,7 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
+    WriteConcernError,
     WTimeoutError,
 )
 
@@ -87,3 +89,23 @@ def test_a_message_is_one_line_without_the_topology() -> None:
     )
     message = str(translate(ServerSelectionTimeoutError(text), "mongo h:1/d.c"))
     assert message == ("mongo h:1/d.c can't be reached: h:1: [Errno 111] Connection refused; is MongoDB running there?")
+
+
+def test_a_wait_for_a_connection_that_was_in_vain_names_the_option() -> None:
+    error = translate(WaitQueueTimeoutError("Timed out while checking out a connection"), "mongo here/a.b")
+    assert isinstance(error, divan.OperationTimeout)
+    assert "max_connections" in str(error)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        AutoReconnect("connection closed"),
+        NetworkTimeout("timed out"),
+        WriteConcernError("not enough data-bearing nodes", 100),
+        WTimeoutError("waiting for replication timed out", 64),
+        BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 64, "errmsg": "waiting timed out"}]}),
+    ],
+)
+def test_an_error_of_a_write_that_may_have_happened_says_so(lost: PyMongoError) -> None:
+    assert "may or may not have happened" in str(translate(lost, "mongo here/a.b"))

@@ -196,3 +196,21 @@ def test_a_document_beyond_16_mib_is_refused_alone(store: divan.Store) -> None:
         store.create_many([("a", {}), ("b", huge), ("c", {})])
     assert [type(error) for error in failure.value.errors.values()] == [divan.InvalidDocument]
     assert sorted(store.ids()) == ["a", "c"]
+
+
+def test_a_batch_with_an_update_that_is_too_large_counts_each_increment_once(store: divan.Store) -> None:
+    store.create_many((f"{number}", {"n": 0}) for number in range(6))
+    changes: dict[str, dict[str, Any]] = {f"{number}": {"n": divan.Increment(1)} for number in range(6)}
+    for number in range(4):
+        changes[f"{number}"]["text"] = "x" * (13 * 2**20)  # together more than a message to MongoDB holds
+    changes["5"]["text"] = "x" * (17 * 2**20)
+    with pytest.raises(divan.BulkError) as failure:
+        store.update_many(changes)
+    assert [type(result) for result in failure.value.results] == [divan.Document] * 5 + [divan.InvalidDocument]
+    assert [store.get(f"{number}")["n"] for number in range(6)] == [1, 1, 1, 1, 1, 0]
+
+
+def test_put_of_a_new_document_sends_its_id_in_the_replacement(counted: divan.Store, commands: Commands) -> None:
+    counted.put("new", {"n": 1})
+    (command,) = commands.commands
+    assert command["updates"][0]["u"]["_id"] == "new"

@@ -7,6 +7,7 @@ from typing import Any
 
 import divan
 import pytest
+from bson import Regex
 from divan.query import finish, parse, parse_sort
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -117,3 +118,9 @@ def test_explain_tells_what_the_matcher_finishes(store: divan.Store) -> None:
     assert explanation.pushed == {"n": {"$gt": 1}}
     assert explanation.residual == {"o": {"$eq": {"x": 1}}}
     assert explanation.sorted_by_store
+
+
+@pytest.mark.parametrize("op", ["$in", "$nin"])
+def test_a_regex_in_a_list_is_refused_since_mongodb_would_search_for_it(store: divan.Store, op: str) -> None:
+    with pytest.raises(divan.InvalidQuery, match=r"searches for a Regex.*give it by \$eq"):
+        list(store.find({"a": {op: [Regex("a")]}}))

@@ -161,7 +161,16 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
             raise translate(error, self._label, document_id) from error
         if raw is None:
             self._refuse(document_id, rev)
+        if raw.get("_rev").__class__ is float:
+            raw = self._with_whole_revision(raw)
         return make_document(raw)
+
+    def _with_whole_revision(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Give a document a revision of Divan's in place of another program's float, which may be too large to grow."""
+        seen = {"_id": raw["_id"], "_rev": raw["_rev"]}
+        command = {"$set": {"_rev": first_revision()}}
+        with translating(self._label):
+            return self.collection.find_one_and_update(seen, command, return_document=ReturnDocument.AFTER) or raw
 
     def _update_with_sums(
         self,
