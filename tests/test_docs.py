@@ -36,7 +36,14 @@ pytestmark = [pytest.mark.live, pytest.mark.slow]
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = sorted(
     page
-    for pattern in ("README.md", "CONTRIBUTING.md", "*/README.md", "packages/*/README.md", "docs/**/*.md")
+    for pattern in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "*/README.md",
+        "packages/*/README.md",
+        "docs/**/*.md",
+    )
     for page in ROOT.glob(pattern)
 )
 PYTHON: Final = ("python",)

@@ -21,7 +21,8 @@ _EPILOG = f"""\
 \b
 The store's URL is the first word; leave it out to use the one in the
 environment variable DIVAN_URL, where a password is not seen by other users of
-the machine.
+the machine. Nor is one that --password-prompt asks for, or that the URL takes
+from a variable: 'redis://ada:${{REDIS_PASSWORD}}@host/guests', in single quotes.
 
 \b
 Exit codes:

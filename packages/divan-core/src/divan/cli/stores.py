@@ -34,8 +34,8 @@ def ping(target: Target, printer: Printer) -> None:
 def conformance(target: Target, pytest_argument: tuple[str, ...]) -> int:
     """Check that a store answers as every other does.
 
-    The conformance suite writes to the database that the URL names. What follows the URL goes to pytest, as in
-    divan conformance sqlite:///test.db -k bulk.
+    The conformance suite writes to the database that the URL names. Options of divan's own stand before the URL; what
+    follows it goes to pytest, as in divan conformance sqlite:///test.db -k bulk.
     """
     try:
         from divan.testing import run

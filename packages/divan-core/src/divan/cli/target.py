@@ -87,7 +87,7 @@ def _with_password(url: Hidden) -> Hidden:
     if not _has_terminal():
         raise click.UsageError(
             "--password-prompt asks on the terminal, and there is none: have the URL refer to the environment, as in "
-            "'redis://ada:${REDIS_PASSWORD}@host/0'",
+            "'redis://ada:${REDIS_PASSWORD}@host/guests'",
             click.get_current_context(),
         )
     answer = Hidden(click.prompt(f"Password for {parsed}", hide_input=True, err=True))
