@@ -253,6 +253,13 @@ def _databases(request: pytest.FixtureRequest) -> _Databases:
     assert node is not None, "a check is a method of a class"
     if _DATABASES not in node.stash:
         node.stash[_DATABASES] = _Databases()
-        node.addfinalizer(node.stash[_DATABASES].close)
+        node.addfinalizer(lambda: _end(node))
     databases: _Databases = node.stash[_DATABASES]
     return databases
+
+
+def _end(node: pytest.Class) -> None:
+    """Close what the checks of a class share; where tests of several classes take turns, it may be begun anew."""
+    databases = node.stash[_DATABASES]
+    del node.stash[_DATABASES]
+    databases.close()
