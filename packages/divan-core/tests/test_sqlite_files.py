@@ -44,8 +44,8 @@ def test_a_closed_file_stands_alone(path: Path) -> None:
 
 def test_the_file_has_a_write_ahead_log_and_every_write_is_synced(path: Path) -> None:
     backend = SQLiteBackend(str(path))
-    with backend._file.writing() as writer:
-        settings = [writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    names = ("journal_mode", "synchronous")
+    settings = backend._file.write(lambda writer: [writer.execute(f"PRAGMA {name}").fetchone()[0] for name in names])
     backend.close()
     assert settings == ["wal", 2]
 
@@ -236,11 +236,14 @@ def test_a_file_that_may_not_be_written_is_read(path: Path, folder_mode: int, lo
 
 def test_a_file_that_may_grow_no_more_is_full_and_nothing_is_written(path: Path) -> None:
     backend = SQLiteBackend(str(path))
-    with backend._file.writing() as writer:
-        (pages,) = writer.execute("PRAGMA page_count").fetchone()
-        writer.execute(f"PRAGMA max_page_count={pages + 2}")
+    backend._file.write(allow_two_pages_more)
     fills_up(backend)
     backend.close()
+
+
+def allow_two_pages_more(writer: sqlite3.Cursor) -> None:
+    (pages,) = writer.execute("PRAGMA page_count").fetchone()
+    writer.execute(f"PRAGMA max_page_count={pages + 2}")
 
 
 def fills_up(backend: SQLiteBackend) -> None:
@@ -316,10 +319,12 @@ def test_a_thread_that_writes_for_ever_is_a_timeout_for_the_others(path: Path) -
         except DivanError as error:
             errors.append(error)
 
-    with backend._file.writing():
+    def let_another_thread_write(_: object) -> None:
         thread = threading.Thread(target=write)
         thread.start()
         thread.join()
+
+    backend._file.write(let_another_thread_write)
     backend.close()
     assert [type(error) for error in errors] == [OperationTimeout]
 

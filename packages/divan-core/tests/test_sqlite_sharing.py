@@ -288,10 +288,10 @@ def test_the_child_of_a_fork_refuses_a_file_that_was_in_use(tmp_path: Path, kept
 
 THREADED_FORKER = """
 import os, sys, threading, warnings
-from divan.backends.sqlite import connections
+from divan.backends.sqlite import forks
 from divan.backends.sqlite import SQLiteBackend
 warnings.simplefilter("ignore")  # Python 3.12 warns of forks among threads
-connections._PATIENCE = 600  # the calls of the threads all end, on a slow machine not within a second
+forks._PATIENCE = 600  # the calls of the threads all end, on a slow machine not within a second
 backend = SQLiteBackend(sys.argv[1], timeout=600)
 backend.create({"n": 0}, "x")
 done = threading.Event()

@@ -7,16 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from divan.backends.base import BaseDivanBackend, Change, Serializer
-from divan.backends.sqlite.bulk import create_documents, delete_documents, get_documents, update_documents
+from divan.backends.sqlite.bulk import (
+    create_documents,
+    delete_documents,
+    get_document,
+    get_documents,
+    update_documents,
+)
 from divan.backends.sqlite.connections import DatabaseFile
-from divan.backends.sqlite.documents import encode, merge, new_row, read, update_sql
-from divan.backends.sqlite.errors import is_taken, translate_ping
+from divan.backends.sqlite.documents import change, encode, insert, merge, new_row, run
+from divan.backends.sqlite.errors import translate_ping
 from divan.backends.sqlite.options import OPTIONS, file_path
 from divan.backends.sqlite.queries import count_documents, explain_query, find_documents, make_index
 from divan.backends.sqlite.sql import statements
 from divan.backends.support import DocumentAccessors
 from divan.documents import Document
-from divan.errors import ConnectionFailed, DivanError, DocumentExists, DocumentNotFound, RevisionConflict
+from divan.errors import ConnectionFailed, DivanError, DocumentNotFound, RevisionConflict
 from divan.options import Option, Reader
 from divan.query import Explanation, Query, SortKey, parse
 from divan.serializers import DEFAULT_SERIALIZERS
@@ -65,28 +71,17 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
             create=options["create"],
             read_only=options["mode"] == "ro",
         )
-        self._writing = self._file.writing()
         self._sql = statements(self._file.table)
 
     # One document
 
     def create(self, data: dict[str, Any], document_id: str | None = None) -> Document:
         row = new_row(document_id, data)
-        with self._writing as writer:
-            try:
-                writer.execute(self._sql.insert, row)
-            except sqlite3.IntegrityError as error:
-                if is_taken(error):
-                    raise DocumentExists(row[0]) from error
-                raise
+        self._file.write(insert, self._sql, row)
         return Document(data, row[0], str(row[1]))
 
     def get_document_for_id(self, document_id: str) -> Document:
-        rows = self._file.fetch(self._sql.get, (document_id,))
-        if not rows:
-            raise DocumentNotFound(document_id)
-        row = rows[0]
-        return read(document_id, row[0], row[1])
+        return get_document(self._file, self._sql, document_id)
 
     def update(
         self,
@@ -96,16 +91,7 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
         increment: Mapping[str, int | float] = {},
         rev: str | None = None,
     ) -> Document:
-        file = self._file
-        sql = None if increment else update_sql(file.table, tuple(data), tuple(remove), rev is not None)
-        if sql is None:
-            with file.transaction() as writer:
-                return merge(writer, self._sql, document_id, data, remove, increment, rev)
-        parameters = [*map(encode, data.values()), document_id]
-        if rev is not None:
-            parameters.append(rev)
-        new_rev, body = self._write(sql, parameters, document_id, rev)
-        return read(document_id, new_rev, body)
+        return self._file.transaction(merge, self._sql, document_id, data, remove, increment, rev)
 
     def replace(
         self,
@@ -124,13 +110,12 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
         return Document(data, document_id, str(row[0]))
 
     def delete(self, document_id: str, rev: str | None = None) -> None:
-        with self._writing as writer:
-            if rev is None:
-                writer.execute(self._sql.delete, (document_id,))
-            else:
-                writer.execute(self._sql.delete_at, (document_id, rev))
-            if not writer.rowcount:
-                raise self._why_not(writer, document_id, rev)
+        if rev is None:
+            deleted = self._file.write(change, self._sql.delete, (document_id,))
+        else:
+            deleted = self._file.write(change, self._sql.delete_at, (document_id, rev))
+        if not deleted:
+            raise self._why_not(document_id, rev)
 
     def _write(self, sql: str, parameters: Sequence[Any], document_id: str, rev: str | None) -> tuple[Any, ...]:
         """Run a statement that writes one document, and return its row.
@@ -139,15 +124,14 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
             DocumentNotFound: if there is no such document.
             RevisionConflict: if it has another revision than `rev`.
         """
-        with self._writing as writer:
-            row: tuple[Any, ...] | None = writer.execute(sql, parameters).fetchone()
-            if row is None:
-                raise self._why_not(writer, document_id, rev)
-        return row
+        rows = self._file.write(run, sql, parameters)
+        if not rows:
+            raise self._why_not(document_id, rev)
+        return rows[0]
 
-    def _why_not(self, writer: sqlite3.Cursor, document_id: str, rev: str | None) -> DivanError:
+    def _why_not(self, document_id: str, rev: str | None) -> DivanError:
         """Why a write found no row. No transaction is needed: either answer was true after the write was tried."""
-        if rev is not None and writer.execute(self._sql.get, (document_id,)).fetchone() is not None:
+        if rev is not None and self._file.fetch(self._sql.get, (document_id,)):
             return RevisionConflict(document_id, rev)
         return DocumentNotFound(document_id)
 
@@ -156,7 +140,7 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
     def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Document | DivanError]:
         return create_documents(self._file, self._sql, items)
 
-    def get_many(self, document_ids: Sequence[str]) -> list[Document | None]:
+    def get_many(self, document_ids: Sequence[str]) -> list[Document | DivanError | None]:
         return get_documents(self._file, self._sql, document_ids)
 
     def update_many(self, changes: Sequence[Change]) -> list[Document | DivanError]:
@@ -167,7 +151,7 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
 
     # Queries
 
-    def iter_documents(self) -> Iterator[Document]:
+    def iter_documents(self) -> Iterator[Document | DivanError]:
         return find_documents(self._file, parse(None))
 
     def find(
@@ -177,7 +161,7 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
         limit: int | None = None,
         skip: int = 0,
         fields: Sequence[str] | None = None,
-    ) -> Iterator[Document]:
+    ) -> Iterator[Document | DivanError]:
         return find_documents(self._file, where, sort, limit, skip, fields)
 
     def count(self, where: Query) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from divan.backends.sqlite.connections import DatabaseFile
-from divan.backends.sqlite.documents import encode, merge, new_row, read, update_sql
-from divan.backends.sqlite.errors import is_taken
+from divan.backends.sqlite.documents import encode, merge, new_row, read, unreadable
+from divan.backends.sqlite.errors import is_taken, is_unreadable
 from divan.backends.sqlite.sql import Statements
+from divan.backends.support import attempt
 from divan.documents import Document
-from divan.errors import DivanError, DocumentExists, DocumentNotFound
+from divan.errors import DivanError, DocumentExists, DocumentNotFound, StoreError
 from divan.updates import Change
 
 
@@ -23,64 +24,79 @@ def create_documents(
     made: list[Document | DivanError] = [
         Document(data, document_id, str(rev)) for (_, data), (document_id, rev, _) in zip(items, rows, strict=True)
     ]
-    with file.transaction() as writer:
-        try:
-            writer.executemany(sql.insert, rows)
-            return made
-        except sqlite3.IntegrityError as error:
-            if not is_taken(error):
-                raise
-        # An id was taken: once more, one by one, to learn which.
-        writer.execute("ROLLBACK")
-        writer.execute("BEGIN IMMEDIATE")
-        for index, row in enumerate(rows):
-            if not writer.execute(sql.insert_or_skip, row).rowcount:
-                made[index] = DocumentExists(row[0])
+    for index in file.transaction(_insert, sql, rows):
+        made[index] = DocumentExists(rows[index][0])
     return made
 
 
-def get_documents(file: DatabaseFile, sql: Statements, document_ids: Sequence[str]) -> list[Document | None]:
-    """Fetch documents; one result an id, in order: the document, or `None` where there is none."""
-    rows = file.fetch(sql.get_many, (encode(list(document_ids)),))
+def _insert(writer: sqlite3.Cursor, sql: Statements, rows: Sequence[tuple[str, int, str]]) -> list[int]:
+    """Insert the rows whose id is free, within a transaction; the positions of the others."""
+    writer.execute("SAVEPOINT none")
+    try:
+        writer.executemany(sql.insert, rows)
+        return []
+    except sqlite3.IntegrityError as error:
+        if not is_taken(error):
+            raise
+    # An id was taken: once more, one by one, to learn which.
+    writer.execute("ROLLBACK TO none")
+    return [index for index, row in enumerate(rows) if not writer.execute(sql.insert_or_skip, row).rowcount]
+
+
+def get_document(file: DatabaseFile, sql: Statements, document_id: str) -> Document:
+    """Fetch one document.
+
+    Raises:
+        DocumentNotFound: if there is no such document.
+        StoreError: naming the document, if it can't be read.
+    """
+    try:
+        rows = file.fetch(sql.get, (document_id,))
+    except StoreError as error:
+        if is_unreadable(error.__cause__):
+            raise unreadable(document_id, "is no text in UTF-8") from error.__cause__
+        raise
+    if not rows:
+        raise DocumentNotFound(document_id)
+    row = rows[0]
+    return read(document_id, row[0], row[1])
+
+
+def get_documents(
+    file: DatabaseFile, sql: Statements, document_ids: Sequence[str]
+) -> list[Document | DivanError | None]:
+    """Fetch documents; one result an id, in order: the document, its error, or `None` where there is none."""
+    try:
+        rows = file.fetch(sql.get_many, (encode(list(document_ids)),))
+    except StoreError as error:
+        if not is_unreadable(error.__cause__):
+            raise
+        return [_get_or_none(file, sql, document_id) for document_id in document_ids]  # to learn which
     found = {row[0]: row for row in rows}
-    return [read(*found[document_id]) if document_id in found else None for document_id in document_ids]
+    return [attempt(read, *found[document_id]) if document_id in found else None for document_id in document_ids]
+
+
+def _get_or_none(file: DatabaseFile, sql: Statements, document_id: str) -> Document | DivanError | None:
+    result = attempt(get_document, file, sql, document_id)
+    return None if isinstance(result, DocumentNotFound) else result
 
 
 def update_documents(file: DatabaseFile, sql: Statements, changes: Sequence[Change]) -> list[Document | DivanError]:
     """Update documents; one result a change, in order: the document, or the error that is its own."""
-    results: list[Document | DivanError] = []
-    with file.transaction() as writer:
-        for change in changes:
-            try:
-                results.append(_update(writer, file.table, sql, *change))
-            except DivanError as error:
-                results.append(error)
-    return results
+    return file.transaction(_update, sql, changes)
 
 
-def _update(
-    writer: sqlite3.Cursor,
-    table: str,
-    sql: Statements,
-    document_id: str,
-    data: dict[str, Any],
-    remove: Sequence[str],
-    increment: Mapping[str, int | float],
-) -> Document:
-    """Update one document within a transaction; the arguments are those of `divan.backends.base.Change`."""
-    update = None if increment else update_sql(table, tuple(data), tuple(remove), False)
-    if update is None:
-        return merge(writer, sql, document_id, data, remove, increment)
-    row = writer.execute(update, [*map(encode, data.values()), document_id]).fetchone()
-    if row is None:
-        raise DocumentNotFound(document_id)
-    return read(document_id, row[0], row[1])
+def _update(writer: sqlite3.Cursor, sql: Statements, changes: Sequence[Change]) -> list[Document | DivanError]:
+    return [attempt(merge, writer, sql, *change) for change in changes]
 
 
 def delete_documents(file: DatabaseFile, sql: Statements, document_ids: Sequence[str]) -> list[DivanError | None]:
     """Delete documents; one result an id, in order: `None`, or `DocumentNotFound`."""
-    with file.transaction() as writer:
-        return [
-            None if writer.execute(sql.delete, (document_id,)).rowcount else DocumentNotFound(document_id)
-            for document_id in document_ids
-        ]
+    return file.transaction(_delete, sql, document_ids)
+
+
+def _delete(writer: sqlite3.Cursor, sql: Statements, document_ids: Sequence[str]) -> list[DivanError | None]:
+    return [
+        None if writer.execute(sql.delete, (document_id,)).rowcount else DocumentNotFound(document_id)
+        for document_id in document_ids
+    ]

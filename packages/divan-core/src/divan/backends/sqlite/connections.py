@@ -4,37 +4,29 @@ Reading takes any free connection, so that readers never wait. Writing takes the
 threads of a process queue there, first come, first served, instead of polling inside SQLite. Several processes share
 the file by SQLite's own locks, each waiting for the other at most `DatabaseFile.timeout`.
 
-A child of a fork inherits what SQLite knows of the locks that its parent holds, and takes them for its own: it would
-write to a log that the parent deletes. So every connection is closed before a fork, and opened again when it is needed.
+A signal's handler may raise at any instruction. What a call has to itself it then closes, or drops: a connection whose
+cursor nobody has any more is closed before the next one is opened.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
-import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
 
 from divan.backends.locks import FairLock, Turn
+from divan.backends.sqlite import forks
 from divan.backends.sqlite.errors import Translate, translate, translate_opening
-from divan.backends.sqlite.opening import check_file, open_first
-from divan.errors import ConnectionFailed, DivanError, OperationTimeout, StoreClosed
+from divan.backends.sqlite.opening import check_file, open_first, wait_until
+from divan.errors import ConnectionFailed, DivanError, OperationTimeout, StoreClosed, StoreError
 
-_PATIENCE: Final = 1.0  # seconds that a fork waits for the calls that other threads are in
-
-_opening = threading.RLock()  # held while a connection is opened or closed, and during a fork
-_files: weakref.WeakSet[DatabaseFile] = weakref.WeakSet()
-_forking: list[DatabaseFile] = []
-
-_inherited: dict[tuple[int, int], list[object]] = {}
-"""The files that were in use when this process was forked, by device and inode, and the parent's connections to them,
-which are neither used nor closed here."""
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 
 class DatabaseFile:
@@ -62,55 +54,82 @@ class DatabaseFile:
 
     def __init__(self, path: str, table: str, *, timeout: float, create: bool, read_only: bool) -> None:
         self.path = Path(path).absolute()
+        self._name = str(self.path)  # which `os.stat` takes faster
         self.table = table
         self.timeout = timeout
         self.generation = 0
         self.readers: Any = []
         self._lock = FairLock()
-        self._turn: Turn | None = None
+        self._turn: Turn | None = None  # of whoever wrote last
         self._writer: sqlite3.Cursor | None = None
-        self._native: sqlite3.Connection | None = None
+        self._writer_is_hurried = False
+        self._native: sqlite3.Cursor | None = None
         self._native_is_known = False
-        self._held: set[Any] = set()
-        self._alive = 0  # connections that are open, of whatever kind
-        self._paused: Turn | None = None
+        self._held: set[weakref.ref[Any]] = set()
+        self._many_held = 100
+        self._users: dict[sqlite3.Connection, weakref.ref[sqlite3.Cursor]] = {}  # connection → its only cursor
+        self._identity: tuple[int, int] | None = None
         self._closed = False
         check_file(self.path, create=create and not read_only)
-        _files.add(self)
+        forks.files.add(self)
         try:
             self._uri, self._native = open_first(
                 self._connect, self.path, table, timeout=timeout, create=create, read_only=read_only
             )
         except sqlite3.Error as error:
             raise translate_opening(error, self.path, timeout) from error
-        self._alive = 1  # whatever else was tried is closed
+        self._identity = forks.identity(self.path)
 
     # Connections
 
-    def _connect(self, uri: str) -> sqlite3.Connection:
-        """A new connection, in autocommit mode, that any thread may use."""
-        with _opening:
-            if _inherited and _identity(self.path) in _inherited:
-                raise ConnectionFailed(
-                    f"this process was forked while an iterator, a call or the native handle of {self.path} was in "
-                    "use, which SQLite does not survive; finish them before the fork, or start the process by spawn"
-                )
-            connection = sqlite3.connect(
-                uri, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False
-            )
-            self._alive += 1
+    def _connect(self, uri: str) -> sqlite3.Cursor:
+        """The cursor of a new connection, in autocommit mode, that any thread may use."""
+        connect = partial(
+            sqlite3.connect, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False
+        )
+        made: list[sqlite3.Connection] = []
         try:
-            connection.execute("PRAGMA synchronous=FULL")
+            with forks.opening:
+                if forks.inherited and forks.identity(self.path) in forks.inherited:
+                    raise ConnectionFailed(
+                        f"this process was forked while an iterator, a call or the native handle of {self.path} was in "
+                        "use, which SQLite does not survive; finish them before the fork, or start the process by spawn"
+                    )
+                if self._identity is not None:
+                    self._check_place()
+                self._discard_lost()
+                made.extend(map(connect, (uri,)))  # one call of C: no interrupt comes between opening and keeping
+                cursor = made[0].cursor()
+                self._users[made[0]] = weakref.ref(cursor)
+            cursor.execute("PRAGMA synchronous=FULL")
         except BaseException:
-            self.discard(connection)
+            for connection in made:
+                self.discard(connection)
             raise
-        return connection
+        return cursor
 
     def discard(self, connection: sqlite3.Connection) -> None:
         """Close a connection."""
-        with _opening:
+        with forks.opening:
             connection.close()
-            self._alive -= 1
+            self._users.pop(connection, None)
+
+    def _discard_lost(self) -> None:
+        """Close the connections whose cursor nobody has any more, for an interrupt came when it was lent."""
+        for connection, user in list(self._users.items()):
+            if user() is None:
+                self.discard(connection)
+
+    def _check_place(self) -> None:
+        """Refuse to go on with a file that its path does not name any more."""
+        try:
+            status = os.stat(self._name)
+            if (status.st_dev, status.st_ino) == self._identity:
+                return
+            what = "is another file than the one that was opened"
+        except OSError:
+            what = "is gone"
+        raise ConnectionFailed(f"the file {self.path} {what}; nothing was written; open the store again")
 
     def native(self) -> sqlite3.Connection:
         """A connection that is the caller's to keep; always the same one."""
@@ -118,8 +137,8 @@ class DatabaseFile:
             raise self._is_closed()
         self._native_is_known = True
         if self._native is None:
-            self._native = self._new_cursor().connection
-        return self._native
+            self._native = self._new_cursor()
+        return self._native.connection
 
     def borrow(self) -> sqlite3.Cursor:
         """A cursor to read with, for the borrower alone until it is appended to `readers` again."""
@@ -131,7 +150,7 @@ class DatabaseFile:
 
     def _new_cursor(self) -> sqlite3.Cursor:
         try:
-            return self._connect(self._uri).cursor()
+            return self._connect(self._uri)
         except sqlite3.Error as error:
             raise translate_opening(error, self.path, self.timeout) from error
 
@@ -148,11 +167,15 @@ class DatabaseFile:
         except IndexError:
             cursor = self._new_cursor()
         try:
-            return cursor.execute(sql, parameters).fetchall()
+            rows = cursor.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise meaning(error, self.path, self.timeout) from error
-        finally:
             self.readers.append(cursor)
+            raise meaning(error, self.path, self.timeout) from error
+        except BaseException:  # a signal's handler raised, perhaps before the rows were fetched
+            cursor.connection.close()
+            raise
+        self.readers.append(cursor)
+        return rows
 
     def translated(self, error: sqlite3.Error) -> DivanError:
         """Say what SQLite's error means to a call that reads or writes this file."""
@@ -160,72 +183,148 @@ class DatabaseFile:
 
     # Writing
 
-    def writing(self) -> _Writing:
-        """A turn to write: ``with file.writing() as cursor``, a block in which no other thread writes; may be kept.
+    def write(self, work: Callable[[sqlite3.Cursor, Unpack[_Ts]], _T], *args: *_Ts) -> _T:
+        """Take a turn to write: call a function while no other thread writes.
 
-        Each statement is a transaction of its own. An error of SQLite's leaves the block as what it means.
+        Args:
+            work: Called with a cursor, on which each statement is a transaction of its own.
+            *args: What else it is called with.
 
         Raises:
-            OperationTimeout: on entry, if other threads write all the time.
+            OperationTimeout: if other threads or programs write all the time.
+            StoreError: if this thread is in the midst of a write, which a signal's handler interrupted.
+            ConnectionFailed: if the file is gone, or another one is in its place.
         """
-        return _Writing(self)
+        deadline = None
+        turn = self._lock.acquire(0)
+        if turn is None:
+            deadline = time.monotonic() + self.timeout
+            turn = self._lock.acquire(self.timeout)
+            if turn is None:
+                raise self._no_turn(deadline)
+        try:  # no call stands between this and the turn: see `FairLock`
+            self._turn = turn
+            writer = self._writer or self._open_writer()
+            if writer.connection.in_transaction:  # an interrupt left it so
+                writer.execute("ROLLBACK")
+            self._check_place()
+            if deadline is not None or self._writer_is_hurried:
+                self._hurry(writer, deadline)
+            return work(writer, *args)
+        except sqlite3.Error as error:
+            raise self._undone(error) from error
+        except DivanError:
+            self._undo()
+            raise
+        except BaseException:  # a signal's handler raised: nobody knows in the midst of what
+            self._discard_writer()
+            raise
+        finally:
+            turn.release()
+            if self._closed:
+                self._close_rest()
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Cursor]:
-        """A turn to write, as `writing` gives it, within one transaction that any error undoes."""
-        with self.writing() as writer:
-            writer.execute("BEGIN IMMEDIATE")
+    def transaction(self, work: Callable[[sqlite3.Cursor, Unpack[_Ts]], _T], *args: *_Ts) -> _T:
+        """Take a turn to write, as `write` does, for one transaction, which any error undoes."""
+        return self.write(_transact, work, args)
+
+    def _no_turn(self, deadline: float) -> DivanError:
+        if time.monotonic() < deadline:  # the lock told at once that this thread is in it, or in its queue
+            return StoreError(
+                f"this thread is in the midst of another write to {self.path}, which a signal's handler interrupted; "
+                "the handler can't write then; nothing was written"
+            )
+        return OperationTimeout(f"other threads wrote to {self.path} for {self.timeout:g} s; nothing was written")
+
+    def _hurry(self, writer: sqlite3.Cursor, deadline: float | None) -> None:
+        """Let a write wait for other programs no longer than the threads before it have left of its time."""
+        self._writer_is_hurried = True
+        wait_until(writer, time.monotonic() + self.timeout if deadline is None else deadline)
+        self._writer_is_hurried = deadline is not None
+
+    def _undone(self, error: sqlite3.Error) -> DivanError:
+        """Undo what a write has begun, and say what SQLite's error means to it."""
+        if self._closed and isinstance(error, sqlite3.ProgrammingError):  # by a handler, within this very write
+            return self._is_closed()
+        self._undo()
+        return self.translated(error)
+
+    def _undo(self) -> None:
+        writer = self._writer
+        if writer is not None and writer.connection.in_transaction:  # some errors have undone it already
             try:
-                yield writer
-                writer.execute("COMMIT")
-            except BaseException:
-                if writer.connection.in_transaction:  # some errors have undone it already
-                    with contextlib.suppress(sqlite3.Error):
-                        writer.execute("ROLLBACK")
-                raise
+                writer.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._discard_writer()
 
     def _open_writer(self) -> sqlite3.Cursor:
         if self._closed:
             raise self._is_closed()
-        self._writer = self._new_cursor()
-        return self._writer
+        self._writer = writer = self._new_cursor()
+        self._writer_is_hurried = False
+        return writer
+
+    def _discard_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self.discard(writer.connection)
 
     # Iterators, which keep a connection between calls
 
-    def hold(self, held: Any) -> None:
-        """Remember what keeps a connection for longer than a call, to `release` it when the file is closed."""
+    def hold(self, held: weakref.ref[Any]) -> None:
+        """Remember what keeps a connection for longer than a call, to `release` it when the file is closed.
+
+        Args:
+            held: A reference to it; this does not keep it.
+        """
+        if len(self._held) >= self._many_held:  # some may have been dropped in the midst of an interrupt
+            self._held = {one for one in self._held if one() is not None}
+            self._many_held = 2 * len(self._held) + 100
         self._held.add(held)
         if self._closed:
-            held.release()
+            kept = held()
+            if kept is not None:
+                kept.release()
             raise self._is_closed()
 
-    def drop(self, held: Any) -> None:
+    def drop(self, held: weakref.ref[Any]) -> None:
         """Forget what `hold` remembers."""
         self._held.discard(held)
 
     # The end
 
     def close(self) -> None:
-        """Close every connection. A call that is under way in another thread ends first, or closes its own."""
+        """Close every connection. A call that is under way in another thread ends first, or closes its own.
+
+        Called by a signal's handler, it waits for nothing that its own thread is in the midst of: that write fails.
+        """
         self._closed = True
         readers, self.readers = self.readers, _Closed(self)
         for cursor in readers:
             self.discard(cursor.connection)
         for held in list(self._held):
-            held.release()
-        turn = self._lock.acquire()
+            kept = held()
+            if kept is not None:
+                kept.release()
+        self._discard_lost()
+        self._close_rest(timeout=-1)
+
+    def _close_rest(self, timeout: float = 0) -> None:
+        """Close what writes, and the native handle, unless another thread is writing, which closes them in the end."""
+        turn = self._lock.acquire(timeout)
+        if turn is None:
+            if self._turn is not None and self._turn._is_owned():  # this thread's own, which a handler interrupted
+                self._discard_rest(native=True)
+            return
         try:
             self._discard_rest(native=True)
         finally:
-            if turn is not None:
-                turn.release()
+            turn.release()
 
     def _discard_rest(self, *, native: bool) -> None:
-        if self._writer is not None:
-            self.discard(self._writer.connection)
-            self._writer = None
+        self._discard_writer()
         if native and self._native is not None:
-            self.discard(self._native)
+            self.discard(self._native.connection)
             self._native = None
 
     def _is_closed(self) -> StoreClosed:
@@ -233,72 +332,47 @@ class DatabaseFile:
 
     # Forks
 
-    def pause_writing(self) -> None:
+    def pause_writing(self) -> Turn | None:
         """Before a fork: let no thread write, and close what is not being read from."""
-        self._paused = self._lock.acquire(timeout=self.timeout)
-        if self._paused is not None:
-            self._discard_rest(native=not self._native_is_known)
+        turn = self._lock.acquire(timeout=self.timeout)
+        if turn is not None:
+            try:
+                self._discard_rest(native=not self._native_is_known)
+            except BaseException:
+                turn.release()
+                raise
+        return turn
 
     def close_idle(self) -> bool:
         """Before a fork: close the free readers; whether other threads are in the midst of calls."""
         if not self._closed:
             idle, self.readers = self.readers, []
             for cursor in idle:
-                cursor.connection.close()
-            self._alive -= len(idle)
-        return self._alive > len(self._held) + (self._native is not None)
-
-    def resume_writing(self) -> None:
-        """After a fork, in the parent."""
-        if self._paused is not None:
-            self._paused.release()
+                self.discard(cursor.connection)
+        self._discard_lost()
+        kept = sum(held() is not None for held in list(self._held)) + (self._native is not None)
+        return len(self._users) > kept
 
     def start_anew(self) -> None:
         """After a fork, in the child: inherit nothing; or refuse everything, if a connection could not be closed."""
         self._lock = FairLock()
+        self._turn = None
         self.generation += 1
-        identity = _identity(self.path)
-        if self._alive and identity:
-            _inherited.setdefault(identity, []).extend((self._native, self._writer, self._held))
-        self._alive = 0
+        if self._users:
+            kept = [held() for held in self._held]
+            forks.leave_behind(self.path, *self._users, self._native, self._writer, *kept)
+        self._users = {}
         self._writer = None
         self._native = None
         self._native_is_known = False
         self._held = set()
 
-    def leave_behind(self, cursor: sqlite3.Cursor) -> None:
-        """Keep the parent's cursor from being closed in a child."""
-        _inherited.setdefault(_identity(self.path) or (0, 0), []).append(cursor)
 
-
-class _Writing:
-    """What `DatabaseFile.writing` gives. It knows nothing but its file, so that one serves for any number of blocks."""
-
-    __slots__ = ("_file",)
-
-    def __init__(self, file: DatabaseFile) -> None:
-        self._file = file
-
-    def __enter__(self) -> sqlite3.Cursor:
-        file = self._file
-        turn = file._lock.acquire(timeout=file.timeout)
-        if turn is None:
-            raise OperationTimeout(f"other threads wrote to {file.path} for {file.timeout:g} s; nothing was written")
-        try:
-            file._turn = turn
-            return file._writer or file._open_writer()
-        except BaseException:
-            turn.release()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        file = self._file
-        assert file._turn is not None  # of this thread, while nobody else has one
-        file._turn.release()
-        if error is not None and isinstance(error, sqlite3.Error):
-            raise file.translated(error) from error
+def _transact(writer: sqlite3.Cursor, work: Callable[..., _T], args: Sequence[Any]) -> _T:
+    writer.execute("BEGIN IMMEDIATE")
+    result = work(writer, *args)
+    writer.execute("COMMIT")
+    return result
 
 
 class _Closed:
@@ -317,48 +391,3 @@ class _Closed:
 
     def __iter__(self) -> Iterator[sqlite3.Cursor]:
         return iter(())
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What file a path names, by device and inode."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _before_fork() -> None:
-    deadline: float | None = None
-    while True:
-        for file in list(_files):
-            if file not in _forking:
-                _forking.append(file)
-                file.pause_writing()
-        _opening.acquire()
-        busy = [file.close_idle() for file in _forking]
-        if deadline is None:  # from here on: what the writers took is not the readers'
-            deadline = time.monotonic() + _PATIENCE
-        if time.monotonic() > deadline or not (any(busy) or set(_files).difference(_forking)):
-            return
-        _opening.release()
-        time.sleep(0.001)  # until the calls that other threads are in have ended
-
-
-def _after_fork_in_parent() -> None:
-    _opening.release()
-    for file in _forking:
-        file.resume_writing()
-    _forking.clear()
-
-
-def _after_fork_in_child() -> None:
-    global _opening
-    _opening = threading.RLock()
-    for file in list(_files):
-        file.start_anew()
-    _forking.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

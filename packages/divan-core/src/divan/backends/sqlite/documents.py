@@ -1,21 +1,18 @@
-"""Internal: makes rows of documents and documents of rows, as fast as the standard library can, and updates them."""
+"""Internal: makes rows of documents and documents of rows, as fast as the standard library can, and writes them."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
-from divan.backends.sqlite.abilities import abilities
-from divan.backends.sqlite.sql import Statements, is_plain, json_path
+from divan.backends.sqlite.errors import is_taken, is_unreadable
+from divan.backends.sqlite.sql import Statements
 from divan.backends.support import first_revision
 from divan.documents import Document
-from divan.errors import DocumentNotFound, RevisionConflict, StoreError
+from divan.errors import DocumentExists, DocumentNotFound, RevisionConflict, StoreError, shown
 from divan.updates import apply_changes
-
-_MAX_ASSIGNMENTS: Final = 40  # a function of SQLite's takes 100 arguments
 
 # JSON
 
@@ -64,7 +61,7 @@ def read(document_id: str, rev: int, body: str) -> Document:
     """The document of a row.
 
     Raises:
-        StoreError: naming the document, if its body is no JSON object.
+        StoreError: naming the document, if its body is no JSON object, its id no text or its revision no integer.
     """
     try:
         fields, end = _scan(body, 0)
@@ -73,10 +70,23 @@ def read(document_id: str, rev: int, body: str) -> Document:
     except StopIteration:
         fields = _read_spaced(document_id, body)
     except (ValueError, TypeError, RecursionError) as error:
-        raise _unreadable(document_id, error) from error
-    if fields.__class__ is not dict:
-        raise StoreError(f"the document {document_id[:80]!r} is no JSON object but {type(fields).__name__}")
+        raise unreadable(document_id, f"is no JSON that can be read: {_first_line(error)}") from error
+    if fields.__class__ is not dict or rev.__class__ is not int or document_id.__class__ is not str:
+        raise _misshapen(document_id, rev, fields)
     return Document(fields, document_id, str(rev))
+
+
+def read_again(document_id: object, rev: int, body: object) -> Document | StoreError:
+    """The document of a row whose texts came as bytes, as they come from where some may be no text; or its error."""
+    known = document_id.decode(errors="replace") if isinstance(document_id, bytes) else str(document_id)
+    try:
+        if not isinstance(body, bytes):
+            return unreadable(known, "has a body that is no text")
+        return read(known, rev, body.decode())
+    except UnicodeDecodeError as error:
+        return unreadable(known, f"is no text in UTF-8: {error.reason}")
+    except StoreError as error:
+        return error.with_traceback(None)
 
 
 def _read_spaced(document_id: str, body: str) -> Any:
@@ -84,38 +94,57 @@ def _read_spaced(document_id: str, body: str) -> Any:
     try:
         return _decoder.decode(body)
     except ValueError as error:
-        raise _unreadable(document_id, error) from error
+        raise unreadable(document_id, f"is no JSON that can be read: {_first_line(error)}") from error
 
 
-def _unreadable(document_id: str, error: Exception) -> StoreError:
-    return StoreError(f"the document {document_id[:80]!r} is no JSON that can be read: {error}")
+def _misshapen(document_id: object, rev: object, fields: object) -> StoreError:
+    if document_id.__class__ is not str:
+        return unreadable(document_id, f"has an id that is {type(document_id).__name__}, no text")
+    if rev.__class__ is not int:
+        return unreadable(document_id, f"has the revision {shown(rev)}, which is no integer")
+    return unreadable(document_id, f"is no JSON object but {type(fields).__name__}")
 
 
-# Updates
-
-
-@lru_cache(maxsize=512)
-def update_sql(table: str, fields: tuple[str, ...], remove: tuple[str, ...], guarded: bool) -> str | None:
-    """The statement that merges fields into a document, or `None` where SQLite does not do that exactly.
-
-    Its parameters are the JSON text of each field's value, the id and, if `guarded`, the revision. Its row is the
-    document's revision and body.
+def unreadable(document_id: object, why: str) -> StoreError:
+    """The error that stands for a document.
 
     Args:
-        table: The table.
-        fields: The top-level fields to set.
-        remove: The top-level fields to remove.
-        guarded: Whether the document must have a certain revision.
+        document_id: The document's id.
+        why: What it is or has, as the rest of a sentence.
     """
-    if len(fields) + len(remove) > _MAX_ASSIGNMENTS or not is_plain(fields + remove) or not abilities().assigns:
-        return None
-    body = "body"
-    if remove:
-        body = f"json_remove({body},{','.join(json_path((name,)) for name in remove)})"
-    if fields:
-        body = f"json_set({body},{','.join(f'{json_path((name,))},json(?)' for name in fields)})"
-    guard = " AND rev=?" if guarded else ""
-    return f"UPDATE {table} SET body={body}, rev=rev+1 WHERE id=?{guard} RETURNING rev, body"
+    known = document_id if isinstance(document_id, str) else str(document_id)
+    return StoreError(f"the document {shown(document_id)} {why}", document_id=known)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+# Writing, by a cursor that is the caller's for the time being
+
+
+def run(writer: sqlite3.Cursor, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run a statement that writes, and return its rows."""
+    return writer.execute(sql, parameters).fetchall()
+
+
+def change(writer: sqlite3.Cursor, sql: str, parameters: Sequence[Any]) -> int:
+    """Run a statement that writes and returns no rows; how many rows it changed."""
+    return writer.execute(sql, parameters).rowcount
+
+
+def insert(writer: sqlite3.Cursor, sql: Statements, row: tuple[str, int, str]) -> None:
+    """Insert the row of a new document.
+
+    Raises:
+        DocumentExists: if its id is taken.
+    """
+    try:
+        writer.execute(sql.insert, row)
+    except sqlite3.IntegrityError as error:
+        if is_taken(error):
+            raise DocumentExists(row[0]) from error
+        raise
 
 
 def merge(
@@ -127,7 +156,7 @@ def merge(
     increment: Mapping[str, int | float] = {},
     rev: str | None = None,
 ) -> Document:
-    """Update a document by reading and writing it, within a transaction.
+    """Update a document by reading and writing it, within a transaction: one that can't be read stays as it is.
 
     Args:
         writer: A cursor that is in a transaction.
@@ -142,12 +171,25 @@ def merge(
         DocumentNotFound: if there is no such document.
         RevisionConflict: if it has another revision.
         InvalidDocument: if a field to increment holds no number, or the sum can't be stored.
+        StoreError: if the document can't be read, or holds what can't be written again.
     """
-    row = writer.execute(sql.get, (document_id,)).fetchone()
+    try:
+        row = writer.execute(sql.get, (document_id,)).fetchone()
+    except sqlite3.Error as error:
+        if is_unreadable(error):
+            raise unreadable(document_id, "is no text in UTF-8") from error
+        raise
     if row is None:
         raise DocumentNotFound(document_id)
     if rev is not None and rev != str(row[0]):
         raise RevisionConflict(document_id, rev)
     fields = apply_changes(read(document_id, row[0], row[1]), data, remove, increment)
-    writer.execute(sql.write, (encode(fields), document_id))
+    try:
+        body = encode(fields)
+        try:
+            writer.execute(sql.write, (body, document_id))
+        except UnicodeEncodeError:  # another program wrote half of a surrogate pair, which JSON can only hold escaped
+            writer.execute(sql.write, (json.dumps(fields, separators=(",", ":")), document_id))
+    except (ValueError, RecursionError) as error:
+        raise unreadable(document_id, f"holds what can't be written again: {error}") from error
     return Document(fields, document_id, str(row[0] + 1))

@@ -18,6 +18,7 @@ from divan.errors import (
     StoreReadOnly,
 )
 
+_UNREADABLE: Final = ("malformed JSON", "JSON cannot hold BLOB values", "Could not decode to UTF-8")
 _NO_ROOM: Final = 1 << 20  # bytes
 
 Translate = Callable[[sqlite3.Error, Path, float], DivanError]
@@ -34,6 +35,11 @@ def is_taken(error: sqlite3.Error) -> bool:
     """Whether a row was refused because its id is there already."""
     code = getattr(error, "sqlite_errorcode", 0)
     return code in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE)
+
+
+def is_unreadable(error: BaseException | None) -> bool:
+    """Whether an error, or what a `StoreError` came from, says that SQLite or its module can't read a document."""
+    return isinstance(error, sqlite3.Error) and str(error).startswith(_UNREADABLE)
 
 
 def translate(error: sqlite3.Error, path: Path, timeout: float) -> DivanError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import stat
 import time
@@ -16,9 +17,16 @@ from divan.errors import ConnectionFailed, DatabaseNotFound, StoreError
 
 _COLUMNS: Final = {"id", "rev", "body"}
 _OLDEST: Final = (3, 35, 0)  # the first with RETURNING
+_LONGEST: Final = 2**31 - 1  # milliseconds
 
-Connect = Callable[[str], sqlite3.Connection]
-"""Opens a connection by an SQLite URI."""
+Connect = Callable[[str], sqlite3.Cursor]
+"""Opens a connection by an SQLite URI, and gives its cursor."""
+
+
+def wait_until(cursor: sqlite3.Cursor, deadline: float) -> None:
+    """Let SQLite wait for other programs until a time, in `time.monotonic`'s seconds, from the next statement on."""
+    left = max(0, math.ceil((deadline - time.monotonic()) * 1000))
+    cursor.execute(f"PRAGMA busy_timeout={min(left, _LONGEST)}")
 
 
 def check_file(path: Path, *, create: bool) -> None:
@@ -51,97 +59,126 @@ def check_file(path: Path, *, create: bool) -> None:
 
 def open_first(
     connect: Connect, path: Path, table: str, *, timeout: float, create: bool, read_only: bool
-) -> tuple[str, sqlite3.Connection]:
+) -> tuple[str, sqlite3.Cursor]:
     """Open the first connection to a file, with everything there that Divan needs.
 
     Args:
         connect: Opens a connection.
         path: The file's absolute path.
         table: The table of documents.
-        timeout: How long to wait for another program, in seconds.
+        timeout: How long to wait for other programs, in seconds, all in all.
         create: Whether to make the file and the table if they are missing.
         read_only: Whether never to write.
 
     Returns:
-        The URI that opens further connections, and this one.
+        The URI that opens further connections, which makes no file, and the cursor of this one.
 
     Raises:
         DatabaseNotFound: if the table is missing and may not be made.
         StoreError: if the table is another program's.
         sqlite3.Error: if SQLite refuses the file.
     """
-    mode = "ro" if read_only else "rwc" if create else "rw"
-    uri = f"{path.as_uri()}?mode={mode}"
+    place = path.as_uri()
+    first, further = ("ro", "ro") if read_only else ("rwc" if create else "rw", "rw")
+    deadline = time.monotonic() + timeout
     try:
-        return uri, _open(connect, uri, path, table, timeout, create and not read_only)
+        cursor = connect(f"{place}?mode={first}")
+        _prepare(cursor, path, table, deadline, create and not read_only)
+        uri = f"{place}?mode={further}"
     except sqlite3.OperationalError as error:
         # In a folder that can't be written, a file with a log that is closed can be read as it lies there.
         if error.sqlite_errorcode not in (sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_CANTOPEN):
             raise
         if Path(f"{path}-wal").exists() or not path.exists():
             raise
-        uri = f"{path.as_uri()}?mode=ro&immutable=1"
-        return uri, _open(connect, uri, path, table, timeout, create=False)
+        uri = f"{place}?mode=ro&immutable=1"
+        cursor = connect(uri)
+        _prepare(cursor, path, table, deadline, create=False)
+    wait_until(cursor, time.monotonic() + timeout)
+    return uri, cursor
 
 
-def _open(connect: Connect, uri: str, path: Path, table: str, timeout: float, create: bool) -> sqlite3.Connection:
-    connection = connect(uri)
-    try:
-        _prepare(connection, path, table, timeout, create)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, path: Path, table: str, timeout: float, create: bool) -> None:
+def _prepare(cursor: sqlite3.Cursor, path: Path, table: str, deadline: float, create: bool) -> None:
     """Make sure that the table is there, and that reading and writing don't wait for each other."""
-    found = _has_documents(connection, path, table)
-    if not found and not create:
-        raise DatabaseNotFound(f"{path} has no table {table!r}; leave out mode=ro and create=false to make it")
-    missing = [] if found else [table_sql(table)]
-    if not abilities().nul and not _has(connection, "index", f"{table}_nul"):
-        missing.append(nul_index_sql(table))
     try:
-        _use_log(connection, timeout)
-        if missing:
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in missing:
-                connection.execute(statement)
-            connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        # A file that can't be written is read as it is.
-        if not found or primary_code(error) != sqlite3.SQLITE_READONLY:
-            raise
+        wait_until(cursor, deadline)
+        found = _has_documents(cursor, path, table)
+        if not found and not create:
+            raise DatabaseNotFound(f"{path} has no table {table!r}; leave out mode=ro and create=false to make it")
+        missing = [] if found else [table_sql(table)]
+        if not abilities().nul and not _has(cursor, "index", f"{table}_nul"):
+            missing.append(nul_index_sql(table))
+        try:
+            _use_log(cursor, deadline)
+            if missing:
+                wait_until(cursor, deadline)
+                cursor.execute("BEGIN IMMEDIATE")
+                for statement in missing:
+                    cursor.execute(statement)
+                cursor.execute("COMMIT")
+        except sqlite3.Error as error:
+            # A file that can't be written is read as it is.
+            if not found or primary_code(error) != sqlite3.SQLITE_READONLY:
+                raise
+    except BaseException:
+        cursor.connection.close()
+        raise
 
 
-def _has_documents(connection: sqlite3.Connection, path: Path, table: str) -> bool:
-    if connection.execute("PRAGMA encoding").fetchone()[0] != "UTF-8":
+def _has_documents(cursor: sqlite3.Cursor, path: Path, table: str) -> bool:
+    """Whether there is a table in which documents can be kept.
+
+    Raises:
+        StoreError: if there is one in which they can't be.
+    """
+    if cursor.execute("PRAGMA encoding").fetchone()[0] != "UTF-8":
         raise StoreError(f"{path} keeps its text in UTF-16, which does not sort as Divan does; use another file")
-    columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-    if not columns:
+    types = {row[1]: row[2] for row in cursor.execute(f"PRAGMA table_info({table})")}
+    if not types:
         return False
-    if columns != _COLUMNS or not _has(connection, "table", table):
+    otherwise = "give the URL ?table=NAME to keep documents beside it, or name another file"
+    if types.keys() != _COLUMNS or not _has(cursor, "table", table):
+        columns = ", ".join(sorted(types))
+        raise StoreError(f"{path} has a {table!r} of another program, with the columns {columns}; {otherwise}")
+    if not _is_text(types["id"]):
+        kind = types["id"] or "of no type"
+        raise StoreError(f"in {path} the ids of {table!r} are {kind}, and documents have TEXT ids; {otherwise}")
+    if not _is_unique(cursor, table):
         raise StoreError(
-            f"{path} has a {table!r} of another program, with the columns {', '.join(sorted(columns))}; "
-            "give the URL ?table=NAME to keep documents beside it, or name another file"
+            f"in {path} the ids of {table!r} are not unique, so that two documents could have one; make its column id "
+            f"the PRIMARY KEY, or {otherwise}"
         )
     return True
 
 
-def _has(connection: sqlite3.Connection, kind: str, name: str) -> bool:
+def _is_text(declared: str) -> bool:
+    """Whether SQLite keeps what a column of this type gets as text, whatever it looks like."""
+    name = declared.upper()
+    return "INT" not in name and any(part in name for part in ("CHAR", "CLOB", "TEXT"))
+
+
+def _is_unique(cursor: sqlite3.Cursor, table: str) -> bool:
+    """Whether no two rows can have the same id, to the byte, and rows with ids of another case are others."""
+    for _, name, unique, _, partial, *_ in cursor.execute(f"PRAGMA index_list({table})").fetchall():
+        columns = cursor.execute("SELECT name, coll, key FROM pragma_index_xinfo(?)", (name,)).fetchall()
+        if unique and not partial and [column[:2] for column in columns if column[2]] == [("id", "BINARY")]:
+            return True
+    return False
+
+
+def _has(cursor: sqlite3.Cursor, kind: str, name: str) -> bool:
     query = "SELECT 1 FROM sqlite_master WHERE type=? AND name=? COLLATE NOCASE"
-    return connection.execute(query, (kind, name)).fetchone() is not None
+    return cursor.execute(query, (kind, name)).fetchone() is not None
 
 
-def _use_log(connection: sqlite3.Connection, timeout: float) -> None:
+def _use_log(cursor: sqlite3.Cursor, deadline: float) -> None:
     """Switch the file to a write-ahead log, unless it has one; SQLite does not wait for others here, so we do."""
-    if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
         return
-    deadline = time.monotonic() + timeout
     while True:
+        wait_until(cursor, deadline)
         try:
-            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            cursor.execute("PRAGMA journal_mode=WAL").fetchone()
             return
         except sqlite3.OperationalError as error:
             if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:

@@ -13,7 +13,7 @@ from divan.options import Option, boolean, one_of, seconds, text
 def _table(value: object) -> str:
     name = text(value)
     if not is_table_name(name):
-        raise ValueError("a table's name is made of letters, digits and _, up to 64")
+        raise ValueError("a table's name is made of letters, digits and _, up to 64, and no word of SQL's")
     return name
 
 

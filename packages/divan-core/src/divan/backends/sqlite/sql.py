@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from functools import lru_cache
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -20,8 +22,15 @@ NUL_SQL: Final = "body GLOB '*\\u0000*'"
 
 
 def is_table_name(name: str) -> bool:
-    """Whether a table may be called so."""
-    return bool(_IDENTIFIER.fullmatch(name)) and not name.lower().startswith("sqlite_") and len(name) <= 64
+    """Whether a table may be called so: no word that SQLite needs for its own is one."""
+    if not _IDENTIFIER.fullmatch(name) or name.lower().startswith("sqlite_") or len(name) > 64:
+        return False
+    with closing(sqlite3.connect(":memory:")) as scratch:
+        try:
+            scratch.execute(f"EXPLAIN CREATE TABLE {name} (id)")
+        except sqlite3.Error:
+            return False
+    return True
 
 
 @lru_cache(maxsize=1024)
@@ -83,6 +92,11 @@ def index_sql(table: str, fields: Sequence[str]) -> str:
 
 
 # Documents by their id
+
+
+def all_as_bytes_sql(table: str) -> str:
+    """The statement that reads every row and interprets none: id, rev, body; texts as bytes, other bodies as NULL."""
+    return f"SELECT CAST(id AS BLOB), rev, CASE typeof(body) WHEN 'text' THEN CAST(body AS BLOB) END FROM {table}"
 
 
 class Statements(NamedTuple):
