@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from divan.backends.base import Change, apply_changes
 from divan.backends.sqlite import SQLiteBackend
 from divan.documents import Document
 from divan.errors import DocumentExists, DocumentNotFound, InvalidDocument, RevisionConflict, StoreError
+from divan.query import parse, parse_sort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,11 +62,116 @@ def test_a_row_that_another_program_wrote_is_read_and_updated(backend: SQLiteBac
     assert backend.update("x", {"a": 2}) == {"a": 2, "b": [1, 2]}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "1", '{"a": NaN}', '{"a": 1} {}', '{"a":' + "[" * 100_000, b"\xff"])
+UNREADABLE: list[Any] = [
+    "", "{", "[1]", "1", '{"a": NaN}', '{"a": 1} {}', '{"a":' + "[" * 100_000, b"\xff", b'{"a": 1}', 5, "{'a': 1}",
+    '{"a": 1' + "0" * 5000 + "}", '{"a": 1}\0{',
+]  # fmt: skip
+NO_TEXT: Final = '{"a": 1, "b": "\xff"}'  # put there as bytes that are no UTF-8
+
+
+def put_body(backend: SQLiteBackend, document_id: str, text: Any) -> None:
+    """Put a body into the file as another program would."""
+    if text is NO_TEXT:
+        text = text.encode("latin-1")
+        backend.db.execute("INSERT INTO documents (id, body) VALUES (?, CAST(? AS TEXT))", (document_id, text))
+    else:
+        backend.db.execute("INSERT INTO documents (id, body) VALUES (?, ?)", (document_id, text))
+
+
+def row(backend: SQLiteBackend, document_id: str) -> tuple[Any, ...]:
+    (found,) = backend.db.execute(
+        "SELECT rev, typeof(body), CAST(body AS BLOB) FROM documents WHERE id=?", (document_id,)
+    )
+    return tuple(found)
+
+
+@pytest.mark.parametrize("text", [*UNREADABLE, NO_TEXT])
 def test_a_row_that_is_no_document_is_an_error_that_names_it(backend: SQLiteBackend, text: Any) -> None:
-    backend.db.execute("INSERT INTO documents (id, body) VALUES ('odd one', ?)", (text,))
-    with pytest.raises(StoreError, match="odd one"):
+    put_body(backend, "odd one", text)
+    backend.create({"a": 1}, "x")
+    with pytest.raises(StoreError, match="odd one") as caught:
         backend.get_document_for_id("odd one")
+    assert caught.value.document_id == "odd one"
+    good, odd, missing = backend.get_many(["x", "odd one", "none"])
+    assert (good, missing) == ({"a": 1}, None)
+    assert isinstance(odd, StoreError)
+    assert odd.document_id == "odd one"
+
+
+@pytest.mark.parametrize("text", [*UNREADABLE, NO_TEXT])
+def test_an_update_of_what_can_not_be_read_is_not_made(backend: SQLiteBackend, text: Any) -> None:
+    put_body(backend, "odd one", text)
+    backend.create({"a": 1}, "x")
+    before = row(backend, "odd one")
+    for _ in range(3):
+        for changes in ({"data": {"b": 1}}, {"data": {}, "remove": ["a"]}, {"data": {}, "increment": {"n": 1}}):
+            with pytest.raises(StoreError) as caught:
+                backend.update("odd one", **changes)
+            assert caught.value.document_id == "odd one"
+        good, odd = backend.update_many([Change("x", {"b": 1}), Change("odd one", {"b": 1})])
+        assert good == {"a": 1, "b": 1}
+        assert isinstance(odd, StoreError)
+    assert row(backend, "odd one") == before
+
+
+@pytest.mark.parametrize("text", ['{"a": 1e999}', '{"a": "\\ud800"}'])
+def test_an_update_of_what_only_json_can_hold_is_made_or_is_an_error(backend: SQLiteBackend, text: str) -> None:
+    put_body(backend, "x", text)
+    before = row(backend, "x")
+    try:
+        updated = backend.update("x", {"b": 1})
+    except StoreError:
+        assert row(backend, "x") == before
+    else:
+        assert repr(backend["x"]) == repr(updated)
+
+
+def test_an_update_changes_what_is_read_where_a_name_stands_twice(backend: SQLiteBackend) -> None:
+    put_body(backend, "x", '{"a": 1, "a": 2}')
+    assert backend.update("x", {"a": 5}) == {"a": 5}
+    assert backend["x"] == {"a": 5}
+
+
+def listed(documents: Iterable[Any]) -> tuple[list[str], list[str | None]]:
+    """The ids of the documents, and those that the errors name."""
+    found = list(documents)
+    errors = [one for one in found if isinstance(one, StoreError)]
+    return [one.id for one in found if isinstance(one, Document)], [error.document_id for error in errors]
+
+
+@pytest.mark.parametrize("text", ["{", NO_TEXT, "[1]"])
+def test_a_listing_goes_on_after_what_can_not_be_read(backend: SQLiteBackend, text: Any) -> None:
+    backend.create_many([(f"d{n:04}", {"a": 1, "n": n}) for n in range(700)])
+    put_body(backend, "odd one", text)
+    backend.create_many([(f"e{n:04}", {"a": 1, "n": 700 + n}) for n in range(700)])
+    ids = [f"d{n:04}" for n in range(700)] + [f"e{n:04}" for n in range(700)]
+    asked = parse({"a": 1})
+    odd: list[str | None] = ["odd one"]
+    found, errors = listed(backend.iter_documents())
+    assert (sorted(found), errors) == (ids, odd)
+    if text != "[1]":  # which SQLite can read, and in which there is no field
+        found, errors = listed(backend.find(asked))
+        assert (sorted(found), errors) == (ids, odd)
+        found, errors = listed(backend.find(asked, fields=["n"]))
+        assert (sorted(found), errors) == (ids, odd)
+        found, errors = listed(backend.find(asked, sort=parse_sort("-n"), skip=5, limit=10))
+        assert (found, errors) == (ids[::-1][5:15], odd)
+        with pytest.raises(StoreError, match="odd one"):
+            backend.count(parse({"n": {"$gte": 0}, "é": {"$exists": False}}))
+    for limit in (10, 600, 1300):
+        found, errors = listed(backend.find(asked, skip=40, limit=limit))
+        assert len(set(found)) + len(errors) == limit
+    assert backend.count(parse(None)) == 1401
+    assert len(listed(backend.find(parse(None), fields=()))[0]) == 1401
+
+
+def test_an_index_over_what_can_not_be_read_is_an_error_that_names_it(backend: SQLiteBackend) -> None:
+    put_body(backend, "odd one", "{")
+    with pytest.raises(StoreError, match="odd one") as caught:
+        backend.ensure_index("a")
+    assert caught.value.document_id == "odd one"
+    backend.delete("odd one")
+    assert backend.ensure_index("a")
 
 
 json_values = st.recursive(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from divan.errors import (
     StoreReadOnly,
 )
 from divan.query import parse, parse_sort
+
+from tests.support.processes import wait_until
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_what_names_no_file_is_an_invalid_url(database: str, host: str, port: in
 
 @pytest.mark.parametrize(
     "options",
-    [{"timeout": 0}, {"timeout": "soon"}, {"table": "a b"}, {"table": "sqlite_x"}, {"mode": "rwc"}],
+    [{"timeout": 0}, {"timeout": "soon"}, {"table": "a b"}, {"table": "sqlite_x"}, {"table": "SELECT"}, {"mode": "rwc"}],
 )
 def test_an_option_that_makes_no_sense_is_an_invalid_url(path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidURL, match="option"):
@@ -157,6 +160,75 @@ def test_another_programs_table_is_left_alone(tmp_path: Path, statement: str) ->
     with pytest.raises(StoreError, match=r"'documents' of another program.*\?table=NAME"):
         SQLiteBackend(str(path))
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("id TEXT, rev INTEGER, body TEXT", "not unique"),
+        ("id TEXT, rev INTEGER, body TEXT, UNIQUE (id, rev)", "not unique"),
+        ("id TEXT COLLATE NOCASE PRIMARY KEY, rev INTEGER, body TEXT", "not unique"),
+        ("id INTEGER PRIMARY KEY, rev INTEGER, body TEXT", "INTEGER, and documents have TEXT ids"),
+        ("id PRIMARY KEY, rev INTEGER, body TEXT", "of no type, and documents have TEXT ids"),
+    ],
+)
+def test_a_table_that_can_not_keep_documents_is_refused_and_left_alone(
+    tmp_path: Path, columns: str, message: str
+) -> None:
+    path = tmp_path / "other.db"
+    other = sqlite3.connect(path)
+    other.execute(f"CREATE TABLE documents ({columns})")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=message):
+        SQLiteBackend(str(path))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("columns", ["id VARCHAR(36) UNIQUE, rev INT, body", "body, rev INTEGER, id TEXT PRIMARY KEY"])
+def test_another_programs_table_whose_ids_are_unique_texts_keeps_documents(tmp_path: Path, columns: str) -> None:
+    path = tmp_path / "other.db"
+    other = sqlite3.connect(path)
+    other.execute(f"CREATE TABLE documents ({columns})")
+    other.close()
+    backend = SQLiteBackend(str(path))
+    assert backend.create({"a": 1}, "1") == backend["1"]
+    backend.close()
+
+
+@pytest.mark.parametrize("noise", [b"\xff", b"\x00", b"("])
+@pytest.mark.parametrize("place", [b"CREATE TABLE documents", b"documents (id TEXT", b"body TEXT"])
+def test_a_damaged_schema_is_said(path: Path, place: bytes, noise: bytes) -> None:
+    content = path.read_bytes()
+    assert content.count(place) == 1
+    path.write_bytes(content.replace(place, noise * len(place)))
+    with pytest.raises((StoreError, ConnectionFailed), match=r"documents\.db"):
+        SQLiteBackend(str(path))
+
+
+@pytest.mark.parametrize("how", ["gone", "replaced", "moved"])
+def test_a_write_to_a_file_that_is_not_there_any_more_is_not_acknowledged(path: Path, how: str) -> None:
+    backend = SQLiteBackend(str(path))
+    backend.create({}, "before")
+    if how == "gone":
+        path.unlink()
+    else:
+        path.rename(path.with_suffix(".old"))
+    if how == "replaced":
+        shutil.copyfile(path.with_suffix(".old"), path)
+    for write in (
+        lambda: backend.create({}),
+        lambda: backend.update("x", {"a": 2}),
+        lambda: backend.replace("x", {}),
+        lambda: backend.delete("x"),
+        lambda: backend.create_many([("y", {})]),
+        lambda: backend.delete_many(["x"]),
+        lambda: backend.ensure_index("a"),
+    ):
+        with pytest.raises(ConnectionFailed, match=r"the file .*documents\.db is (gone|another file)"):
+            write()
+    backend.close()
+    assert path.exists() is (how == "replaced")
 
 
 def test_documents_may_be_kept_beside_another_programs_tables(tmp_path: Path) -> None:
@@ -327,6 +399,36 @@ def test_a_thread_that_writes_for_ever_is_a_timeout_for_the_others(path: Path) -
     backend._file.write(let_another_thread_write)
     backend.close()
     assert [type(error) for error in errors] == [OperationTimeout]
+
+
+def test_waiting_for_a_thread_and_for_another_program_takes_one_timeout(path: Path) -> None:
+    backend = SQLiteBackend(str(path), timeout=2)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    taken = threading.Event()
+    took: list[float] = []
+
+    def hold_the_turn(_: object) -> None:
+        taken.set()
+        wait_until(lambda: backend._file._lock._last is not backend._file._turn, "the other thread's waiting")
+        time.sleep(1.5)  # most of that thread's time, which is the subject here
+        other.execute("BEGIN IMMEDIATE")
+
+    def write() -> None:
+        taken.wait()
+        begun = time.monotonic()
+        with pytest.raises(OperationTimeout):
+            backend.create({})
+        took.append(time.monotonic() - begun)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    backend._file.write(hold_the_turn)
+    thread.join()
+    assert 1.9 < took[0] < 3.2
+    other.execute("COMMIT")
+    other.close()
+    backend.create({})
+    backend.close()
 
 
 @pytest.mark.parametrize("byte", [0x00, 0x02, 0x05, 0x0A, 0x0D, 0x55, 0xFF])  # nothing, kinds of pages, and noise

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "setitimer"), reason="this system has no timers that send signals"
-)
+pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
 
 CALLS = """
 import gc, itertools, os, signal, sys, threading
@@ -118,3 +116,63 @@ def test_after_ten_thousand_interrupts_every_call_works_and_nothing_is_held(tmp_
 @pytest.mark.slow
 def test_after_ten_thousand_interrupts_memory_works_and_nothing_is_held() -> None:
     run(RAISING, "memory://a", "10000")
+
+
+CALLING = """
+import os, signal, sys, threading
+import divan
+from divan.errors import DivanError
+
+url, how = sys.argv[1:]
+store = divan.open(url, timeout=60) if url.startswith("sqlite") else divan.open(url)
+store.create_many([(f"f{n}", {"n": 0}) for n in range(50)])
+seen = {}
+
+def nested(number, frame):
+    def note(name, call):
+        try:
+            call()
+            seen[name, "done"] = seen.get((name, "done"), 0) + 1
+        except DivanError as error:
+            seen[name, type(error).__name__] = str(error)
+    if how == "close":
+        note("close", store.close)
+        return
+    note("get", lambda: store.get("f1"))
+    note("put", lambda: store.put("nested", {"n": 1}))
+    note("update", lambda: store.update("f0", {"n": divan.Increment(1)}))
+    note("find", lambda: list(store.find({"n": 0}, limit=1)))
+    note("delete_many", lambda: store.delete_many([]))
+    signal.setitimer(signal.ITIMER_REAL, 0.0003)
+
+signal.signal(signal.SIGALRM, nested)
+signal.setitimer(signal.ITIMER_REAL, 0.0003)
+counted = 0
+try:
+    for n in range(100_000 if how == "close" else 1500):
+        store.update("f0", {"n": divan.Increment(1)})
+        counted += 1
+        store.create_many([(f"g{n}-{m}", {}) for m in range(5)])
+except divan.StoreClosed:
+    assert how == "close"
+signal.setitimer(signal.ITIMER_REAL, 0)
+if how == "close":
+    assert seen == {("close", "done"): 1}, seen
+else:
+    nested_updates = seen.get(("update", "done"), 0)
+    assert seen["get", "done"] and seen["find", "done"] and nested_updates, seen
+    assert store.get("f0")["n"] == counted + nested_updates, (store.get("f0"), counted, seen)
+    assert {what for _, what in seen} <= {"done", "StoreError"}, seen
+    assert all("handler" in said for (_, what), said in seen.items() if what == "StoreError"), seen
+    assert store.count() == 51 + 1500 * 5
+store.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["call", "close"])
+@pytest.mark.parametrize("scheme", ["sqlite", "memory"])
+def test_a_handler_that_calls_or_closes_the_store_waits_for_nothing_and_joins_no_write(
+    tmp_path: Path, scheme: str, how: str
+) -> None:
+    run(CALLING, f"sqlite:///{tmp_path}/a.db" if scheme == "sqlite" else "memory://a", how)

@@ -16,11 +16,13 @@ from divan.query import Query, SortKey, finish, project
 from divan.serializers import DEFAULT_SERIALIZERS
 from divan.updates import apply_changes
 
-_Table = dict[str, tuple[int, dict[str, Any]]]
-"""A document's id → its revision and fields."""
+_Entry = tuple[int, dict[str, Any]]
+"""A document's revision and fields."""
+
+_Table = dict[str, _Entry]
+"""A document's id → its entry; an entry is replaced, never changed."""
 
 _named: dict[str, tuple[threading.Lock, _Table]] = {}
-_named_lock = threading.Lock()
 
 
 class MemoryBackend(DocumentAccessors, BaseDivanBackend):
@@ -28,6 +30,9 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
 
     ``memory://name`` is one database for the whole process, kept until the process ends; ``memory://`` is the Store's
     own, gone when it is closed.
+
+    A write is made ready first, and put in its place only if nothing else came there meanwhile. The lock is held for
+    that alone, and no call is made under it: so no signal's handler runs there, which may call the store itself.
     """
 
     default_host: ClassVar[str] = ""
@@ -42,16 +47,15 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
         if not database:
             self._lock = threading.Lock()
             return {}
-        with _named_lock:
-            self._lock, table = _named.setdefault(database, (threading.Lock(), {}))
+        self._lock, table = _named.setdefault(database, (threading.Lock(), {}))
         return table
 
     def create(self, data: dict[str, Any], document_id: str | None = None) -> Document:
         document_id = document_id or new_id()
-        with self._lock:
-            if document_id in self.db:
-                raise DocumentExists(document_id)
-            return self._store(document_id, first_revision(), data)
+        entry = first_revision(), copied(data)
+        if not self._swap(document_id, None, entry):
+            raise DocumentExists(document_id)
+        return _document(document_id, entry)
 
     def update(
         self,
@@ -61,28 +65,30 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
         increment: Mapping[str, int | float] = {},
         rev: str | None = None,
     ) -> Document:
-        with self._lock:
-            number, fields = self._current(document_id, rev)
-            return self._store(document_id, number + 1, apply_changes(fields, data, remove, increment))
+        while True:
+            old = self._current(document_id, rev)
+            entry = old[0] + 1, copied(apply_changes(old[1], data, remove, increment))
+            if self._swap(document_id, old, entry):
+                return _document(document_id, entry)
 
     def replace(self, document_id: str, data: dict[str, Any], rev: str | None = None, upsert: bool = False) -> Document:
-        with self._lock:
-            if upsert and document_id not in self.db:
-                return self._store(document_id, first_revision(), data)
-            number, _ = self._current(document_id, rev)
-            return self._store(document_id, number + 1, data)
+        fields = copied(data)
+        while True:
+            old = None if upsert and document_id not in self.db else self._current(document_id, rev)
+            entry = first_revision() if old is None else old[0] + 1, fields
+            if self._swap(document_id, old, entry):
+                return _document(document_id, entry)
 
     def delete(self, document_id: str, rev: str | None = None) -> None:
-        with self._lock:
-            self._current(document_id, rev)
-            del self.db[document_id]
+        while not self._swap(document_id, self._current(document_id, rev), None):
+            pass
 
     def get_document_for_id(self, document_id: str) -> Document:
         try:
-            number, fields = self.db[document_id]
+            entry = self.db[document_id]
         except KeyError:
             raise DocumentNotFound(document_id) from None
-        return Document(copied(fields), document_id, str(number))
+        return _document(document_id, entry)
 
     def find(
         self,
@@ -92,9 +98,8 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
         skip: int = 0,
         fields: Sequence[str] | None = None,
     ) -> Iterator[Document]:
-        with self._lock:
-            entries = list(self.db.items())  # a snapshot: a stored dict is replaced, never changed
-        stored = (Document(fields, document_id, str(number)) for document_id, (number, fields) in entries)
+        entries = self.db.copy()  # a snapshot, in one step
+        stored = (Document(fields, document_id, str(number)) for document_id, (number, fields) in entries.items())
         found = filter(where.matches, stored)
         for document in finish(found, get_id=self.get_id_for_document, sort=sort, limit=limit, skip=skip):
             kept = document if fields is None else project(document, fields)
@@ -103,15 +108,31 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
     def ping(self) -> None:
         """Memory is always there."""
 
-    def _current(self, document_id: str, rev: str | None) -> tuple[int, dict[str, Any]]:
-        """The stored revision and fields, checked against `rev`."""
-        if document_id not in self.db:
-            raise DocumentNotFound(document_id)
-        number, fields = self.db[document_id]
-        if rev is not None and rev != str(number):
+    def _current(self, document_id: str, rev: str | None) -> _Entry:
+        """The stored entry, checked against `rev`."""
+        try:
+            entry = self.db[document_id]
+        except KeyError:
+            raise DocumentNotFound(document_id) from None
+        if rev is not None and rev != str(entry[0]):
             raise RevisionConflict(document_id, rev)
-        return number, fields
+        return entry
 
-    def _store(self, document_id: str, number: int, fields: dict[str, Any]) -> Document:
-        self.db[document_id] = (number, copied(fields))
-        return Document(copied(fields), document_id, str(number))
+    def _swap(self, document_id: str, old: _Entry | None, new: _Entry | None) -> bool:
+        """Put an entry in the place of another one; whether that was still there. `None` stands for no entry."""
+        db = self.db
+        with self._lock:
+            found = None
+            if document_id in db:  # `get` would be a call
+                found = db[document_id]
+            if found is not old:
+                return False
+            if new is not None:
+                db[document_id] = new
+            elif old is not None:
+                del db[document_id]
+            return True
+
+
+def _document(document_id: str, entry: _Entry) -> Document:
+    return Document(copied(entry[1]), document_id, str(entry[0]))
