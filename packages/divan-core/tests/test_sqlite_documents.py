@@ -33,7 +33,9 @@ def backend(tmp_path: Path) -> Iterator[SQLiteBackend]:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteBackend]:
     backend = SQLiteBackend(str(tmp_path_factory.mktemp("sqlite") / "documents.db"))
-    backend._file.write(lambda writer: writer.execute("PRAGMA synchronous=OFF"))  # hundreds of writes that nobody will miss
+    backend._file.write(
+        lambda writer: writer.execute("PRAGMA synchronous=OFF")
+    )  # hundreds of writes that nobody will miss
     yield backend
     backend.close()
 
@@ -154,6 +156,7 @@ def test_a_listing_goes_on_after_what_can_not_be_read(backend: SQLiteBackend, te
         assert (sorted(found), errors) == (ids, odd)
         found, errors = listed(backend.find(asked, fields=["n"]))
         assert (sorted(found), errors) == (ids, odd)
+    if text == "{":  # which SQLite can neither sort nor count
         found, errors = listed(backend.find(asked, sort=parse_sort("-n"), skip=5, limit=10))
         assert (found, errors) == (ids[::-1][5:15], odd)
         with pytest.raises(StoreError, match="odd one"):

@@ -90,7 +90,14 @@ def test_what_names_no_file_is_an_invalid_url(database: str, host: str, port: in
 
 @pytest.mark.parametrize(
     "options",
-    [{"timeout": 0}, {"timeout": "soon"}, {"table": "a b"}, {"table": "sqlite_x"}, {"table": "SELECT"}, {"mode": "rwc"}],
+    [
+        {"timeout": 0},
+        {"timeout": "soon"},
+        {"table": "a b"},
+        {"table": "sqlite_x"},
+        {"table": "SELECT"},
+        {"mode": "rwc"},
+    ],
 )
 def test_an_option_that_makes_no_sense_is_an_invalid_url(path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidURL, match="option"):
@@ -197,12 +204,12 @@ def test_another_programs_table_whose_ids_are_unique_texts_keeps_documents(tmp_p
 
 
 @pytest.mark.parametrize("noise", [b"\xff", b"\x00", b"("])
-@pytest.mark.parametrize("place", [b"CREATE TABLE documents", b"documents (id TEXT", b"body TEXT"])
+@pytest.mark.parametrize("place", [b"CREATE", b"TABLE", b"documents (id TEXT", b"body TEXT"])
 def test_a_damaged_schema_is_said(path: Path, place: bytes, noise: bytes) -> None:
     content = path.read_bytes()
-    assert content.count(place) == 1
+    assert place in content
     path.write_bytes(content.replace(place, noise * len(place)))
-    with pytest.raises((StoreError, ConnectionFailed), match=r"documents\.db"):
+    with pytest.raises(ConnectionFailed, match=r"documents\.db (is damaged|can't be opened)"):
         SQLiteBackend(str(path))
 
 

@@ -129,7 +129,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SQLiteBacke
     for fields in (["a"], ["b", "a"], ["a.b"], ["x y", "a"], ["b.a.b"]):
         assert indexed.ensure_index(*fields)
     for backend in (plain, indexed):
-        backend._file.write(lambda writer: writer.execute("PRAGMA synchronous=OFF"))  # thousands of writes that nobody will miss
+        backend._file.write(
+            lambda writer: writer.execute("PRAGMA synchronous=OFF")
+        )  # thousands of writes that nobody will miss
     yield plain, indexed
     plain.close()
     indexed.close()

@@ -140,7 +140,7 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
     def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Document | DivanError]:
         return create_documents(self._file, self._sql, items)
 
-    def get_many(self, document_ids: Sequence[str]) -> list[Document | DivanError | None]:
+    def get_many(self, document_ids: Sequence[str]) -> list[Any]:
         return get_documents(self._file, self._sql, document_ids)
 
     def update_many(self, changes: Sequence[Change]) -> list[Document | DivanError]:
@@ -151,7 +151,7 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
 
     # Queries
 
-    def iter_documents(self) -> Iterator[Document | DivanError]:
+    def iter_documents(self) -> Iterator[Any]:
         return find_documents(self._file, parse(None))
 
     def find(
@@ -161,7 +161,7 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
         limit: int | None = None,
         skip: int = 0,
         fields: Sequence[str] | None = None,
-    ) -> Iterator[Document | DivanError]:
+    ) -> Iterator[Any]:
         return find_documents(self._file, where, sort, limit, skip, fields)
 
     def count(self, where: Query) -> int:

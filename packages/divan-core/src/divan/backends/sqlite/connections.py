@@ -76,7 +76,7 @@ class DatabaseFile:
             self._uri, self._native = open_first(
                 self._connect, self.path, table, timeout=timeout, create=create, read_only=read_only
             )
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translate_opening(error, self.path, timeout) from error
         self._identity = forks.identity(self.path)
 
@@ -151,7 +151,7 @@ class DatabaseFile:
     def _new_cursor(self) -> sqlite3.Cursor:
         try:
             return self._connect(self._uri)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translate_opening(error, self.path, self.timeout) from error
 
     def fetch(self, sql: str, parameters: Sequence[Any] = (), meaning: Translate = translate) -> list[tuple[Any, ...]]:

@@ -65,15 +65,19 @@ def translate(error: sqlite3.Error, path: Path, timeout: float) -> DivanError:
     return StoreError(f"{path}: SQLite refused with {name}: {error}")
 
 
-def translate_opening(error: sqlite3.Error, path: Path, timeout: float) -> DivanError:
+def translate_opening(error: sqlite3.Error | UnicodeDecodeError, path: Path, timeout: float) -> DivanError:
     """Say what SQLite's error means to who opens the file.
 
     Args:
-        error: SQLite's error.
+        error: SQLite's error; or that its text can't be read, for it quotes a damaged schema.
         path: The file.
         timeout: How long SQLite waited for another program, in seconds.
     """
+    if isinstance(error, UnicodeDecodeError):
+        return ConnectionFailed(f"{path} is damaged: its schema is no text; restore it from a backup")
     code = primary_code(error)
+    if code == sqlite3.SQLITE_CORRUPT:
+        return ConnectionFailed(f"{path} is damaged: {error}; restore it from a backup")
     if code == sqlite3.SQLITE_NOTADB:
         return ConnectionFailed(f"{path} is a file, but no SQLite database; name another one")
     translated = translate(error, path, timeout)
