@@ -408,33 +408,26 @@ def test_a_thread_that_writes_for_ever_is_a_timeout_for_the_others(path: Path) -
     assert [type(error) for error in errors] == [OperationTimeout]
 
 
+def milliseconds_to_wait(writer: sqlite3.Cursor) -> int:
+    """How long SQLite would wait for another program."""
+    return int(writer.execute("PRAGMA busy_timeout").fetchone()[0])
+
+
 def test_waiting_for_a_thread_and_for_another_program_takes_one_timeout(path: Path) -> None:
-    backend = SQLiteBackend(str(path), timeout=2)
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    taken = threading.Event()
-    took: list[float] = []
+    backend = SQLiteBackend(str(path), timeout=600)
+    left: list[int] = []
+    thread = threading.Thread(target=lambda: left.append(backend._file.write(milliseconds_to_wait)))
 
-    def hold_the_turn(_: object) -> None:
-        taken.set()
+    def let_it_wait(_: object) -> None:
+        thread.start()
         wait_until(lambda: backend._file._lock._last is not backend._file._turn, "the other thread's waiting")
-        time.sleep(1.5)  # most of that thread's time, which is the subject here
-        other.execute("BEGIN IMMEDIATE")
+        time.sleep(0.1)  # of that thread's time, which is the subject here
 
-    def write() -> None:
-        taken.wait()
-        begun = time.monotonic()
-        with pytest.raises(OperationTimeout):
-            backend.create({})
-        took.append(time.monotonic() - begun)
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    backend._file.write(hold_the_turn)
+    assert backend._file.write(milliseconds_to_wait) == 600_000
+    backend._file.write(let_it_wait)
     thread.join()
-    assert 1.9 < took[0] < 3.2
-    other.execute("COMMIT")
-    other.close()
-    backend.create({})
+    assert 0 <= left[0] <= 600_000 - 100
+    assert backend._file.write(milliseconds_to_wait) == 600_000
     backend.close()
 
 
