@@ -163,6 +163,21 @@ def whole(value: str | int) -> int:
     raise ValueError("give a whole number from 0")
 
 
+def positive(value: str | int) -> int:
+    """Read an option that is a whole number from 1: its text, or an `int`.
+
+    Raises:
+        ValueError: if it is no such number.
+    """
+    try:
+        number = whole(value)
+    except ValueError:
+        number = 0
+    if not number:
+        raise ValueError("give a whole number from 1")
+    return number
+
+
 def file(value: str | os.PathLike[str]) -> str:
     """Read an option that is the path of a file, which must be there.
 

@@ -9,39 +9,26 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from divan.errors import InvalidURL
-from divan.options import Option, boolean, file, seconds, whole
-
-
-def _positive(value: str | int) -> int:
-    number = whole(value)
-    if not number:
-        raise ValueError("give a whole number from 1")
-    return number
-
+from divan.options import Option, boolean, file, positive, seconds
 
 OPTIONS: Final[Mapping[str, Option]] = {
-    "create": Option(
-        boolean, True, "Whether to make the database if it is missing; with false, a missing one is DatabaseNotFound."
-    ),
+    "create": Option(boolean, True, "Whether a missing database is made; with `false`, it is `DatabaseNotFound`."),
     "partitioned": Option(
         boolean,
         False,
         "Whether a database that has to be made is a partitioned one, in which every id has the form partition:key.",
     ),
-    "connect_timeout": Option(seconds, 5.0, "Seconds to wait for a connection, TLS included."),
+    "connect_timeout": Option(seconds, 5.0, "Seconds that connecting may take, TLS included."),
     "timeout": Option(
         seconds,
         30.0,
-        "Seconds within which a call ends, all its requests and attempts together; of a listing or a bulk call, each "
-        "page or batch.",
+        "Seconds that a call may take, all its attempts included; each page of a listing and each batch is a call.",
     ),
     "max_connections": Option(
-        _positive,
-        100,
-        "Connections that are open at most; a call waits for one within its timeout.",
+        positive, 100, "Connections that are open at once, at most; a call waits for one, up to `timeout`."
     ),
     "w": Option(
-        _positive,
+        positive,
         None,
         "Copies of a document that a cluster writes before it says done; unless given, its own quorum: most of them.",
     ),

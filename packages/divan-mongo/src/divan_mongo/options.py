@@ -7,29 +7,33 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from divan.errors import InvalidURL
-from divan.options import CREDENTIALS, Option, Options, boolean, is_secret, one_of, seconds, shown_option, text, whole
+from divan.options import (
+    CREDENTIALS,
+    Option,
+    Options,
+    boolean,
+    is_secret,
+    one_of,
+    positive,
+    seconds,
+    shown_option,
+    text,
+)
 from divan.options import read_options as read_declared
 from pymongo.common import VALIDATORS, validate
 from pymongo.errors import ConfigurationError
-
-
-def _at_least_one(value: str | int) -> int:
-    """Read an option that is a whole number from 1; a `ValueError` says so."""
-    number = whole(value)
-    if number < 1:
-        raise ValueError("give a whole number from 1")
-    return number
-
 
 OPTIONS: Final[Mapping[str, Option]] = {
     "collection": Option(
         text, "divan", "The collection; it can also be written behind the database: `/database.collection`."
     ),
     "create": Option(boolean, True, "Whether a missing collection is made; with `false`, it is `DatabaseNotFound`."),
-    "timeout": Option(seconds, 30.0, "Seconds that a call may take; of a scan, each page is one."),
-    "connect_timeout": Option(seconds, 5.0, "Seconds to wait for a connection, and for a server to be found."),
+    "timeout": Option(
+        seconds, 30.0, "Seconds that a call may take, all its attempts included; each page of a listing is a call."
+    ),
+    "connect_timeout": Option(seconds, 5.0, "Seconds that connecting may take, TLS and finding a server included."),
     "max_connections": Option(
-        _at_least_one, 100, "Connections to a server at most; a call waits for one, up to `timeout`."
+        positive, 100, "Connections that are open to a server at once, at most; a call waits for one, up to `timeout`."
     ),
     "types": Option(
         one_of("native", "portable"),

@@ -7,28 +7,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from divan.errors import InvalidURL
-from divan.options import Option, Options, boolean, file, one_of, seconds, text, whole
+from divan.options import Option, Options, boolean, file, one_of, positive, seconds, text, whole
 
 SCHEMES: Final = ("redis", "rediss", "redis+unix", "redis+cluster", "rediss+cluster", "redis+sentinel")
 """The names under which the driver is installed."""
 
 
-def _from_one(value: str | int) -> int:
-    number = whole(value)
-    if not number:
-        raise ValueError("give a whole number from 1")
-    return number
-
-
 OPTIONS: Final[Mapping[str, Option]] = {
     "connect_timeout": Option(seconds, 5.0, "Seconds that connecting may take, TLS included."),
     "timeout": Option(
-        seconds, 10.0, "Seconds that a call may take, connecting and second tries included; of a search, each page."
+        seconds, 10.0, "Seconds that a call may take, all its attempts included; each page of a listing is a call."
     ),
     "max_connections": Option(
-        _from_one,
-        100,
-        "How many connections there may be at once, on a cluster to each node; a call waits for one, up to `timeout`.",
+        positive, 100, "Connections that are open to a server at once, at most; a call waits for one, up to `timeout`."
     ),
     "retries": Option(whole, 1, "How many times a read is sent again after a lost connection; a write never is."),
     "create": Option(

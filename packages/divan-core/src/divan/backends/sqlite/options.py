@@ -21,13 +21,13 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "timeout": Option(
         seconds,
         10.0,
-        "how long a call waits for the store, here for another writer, in seconds; then it is `OperationTimeout`",
+        "Seconds that a call may wait for other writers; then it is `OperationTimeout`.",
     ),
-    "create": Option(
-        boolean, True, "whether to make the file and the table if they are missing; if not, `DatabaseNotFound`"
+    "create": Option(boolean, True, "Whether a missing file or table is made; with `false`, it is `DatabaseNotFound`."),
+    "mode": Option(
+        one_of("rw", "ro"), "rw", "`rw` to read and write; `ro` never to write: a write is `StoreReadOnly`."
     ),
-    "mode": Option(one_of("rw", "ro"), "rw", "`rw` to read and write; `ro` never to write: a write is `StoreReadOnly`"),
-    "table": Option(_table, "documents", "the table's name; several tables of one file are several databases"),
+    "table": Option(_table, "documents", "The table's name; several tables of one file are several databases."),
 }
 """Every option of the backend, by its name."""
 
