@@ -41,7 +41,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 JUNIT = ROOT / "build" / "junit"
 # Each worker starts the servers that its tests ask for; a class or module, whose tests share them, stays on one. They
 # begin in the order of `tests/support/plugin.py`.
-WORKERS = ["-n", "auto", "--maxprocesses=4"]
+WORKERS = ["-n", str(min(4, (os.cpu_count() or 1) + 1))]  # one more than there are cores, for some tests wait
 PARALLEL = [*WORKERS, "--dist=loadscope", "--no-loadscope-reorder"]
 # A fifth of the generated values or less, and fewer sequences of random calls than a class of the suite says.
 BRIEF = ["--hypothesis-profile=brief", "-p", "divan.testing.plugin", "--divan-sequences=10"]

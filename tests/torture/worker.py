@@ -136,7 +136,8 @@ def main(url: str, name: str, threads: str, seed: str, log: str) -> None:
     for thread in running:
         thread.start()
     for thread in running:
-        thread.join()
+        while thread.is_alive():
+            thread.join(0.1)  # and not for ever: Python 3.13.0 handles no signal while it waits so
     store.close()
     if failed:
         raise failed[0]

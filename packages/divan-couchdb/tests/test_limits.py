@@ -238,8 +238,8 @@ def test_a_handlers_exception_within_a_receive_is_not_translated(script: CouchSc
 
             before = signal.signal(signal.SIGALRM, interrupt)
             try:
-                signal.setitimer(signal.ITIMER_REAL, 0.1)
                 with pytest.raises(error) as caught:
+                    signal.setitimer(signal.ITIMER_REAL, 0.1)
                     store.get("slow")
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.servers import Server
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 # In a process of its own, since it handles a signal. What hangs is ended with its traceback, and fails the test.
 _INTERRUPTED = """
@@ -27,6 +27,7 @@ def handle(number, frame):
     if raises:
         raises = False
         raise Interrupted
+    signal.setitimer(signal.ITIMER_REAL, 0.0001)  # it came before a call was there to be interrupted
 
 signal.signal(signal.SIGALRM, handle)
 store = divan.open(sys.argv[1])
