@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -223,6 +224,7 @@ def on_a_terminal(vault: Path) -> Run:
         master, slave = pty.openpty()
 
         def adopt() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a run in the background has its children ignore
             os.setsid()
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 

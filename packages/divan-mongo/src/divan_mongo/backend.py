@@ -79,10 +79,11 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         self._label = address.label(self.options["collection"])
         self._calls = Calls(call_seconds(self.options), self._label)
         try:
-            self.client = self._calls.run(open_client, address, self.options)
+            self.client = self._calls.begin(open_client, address, self.options)
         except BaseException:
             self._calls.end()
             raise
+        self._calls.client = self.client
         self._calls.resends = resends_writes(self.client)
         handle = self.client[name]
         self.collection = handle.get_collection(self.options["collection"], codec_options=CODEC_OPTIONS)

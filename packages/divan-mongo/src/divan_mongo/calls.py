@@ -17,7 +17,7 @@ import pymongo
 from divan.errors import DivanError, OperationTimeout
 from pymongo import MongoClient
 
-from divan_mongo.errors import is_dropped
+from divan_mongo.errors import is_dropped, translating
 
 _T = TypeVar("_T")
 
@@ -42,9 +42,11 @@ class Calls:
         label: How messages call the collection.
 
     Attributes:
+        client: What the calls are made by; `None` until it is open.
         resends: Whether pymongo sends a write a second time if the connection breaks.
     """
 
+    client: MongoClient[Any] | None = None
     resends = True
 
     def __init__(self, seconds: float | None, label: str) -> None:
@@ -61,6 +63,8 @@ class Calls:
             function: What makes the call; whatever it sends is bounded.
             *args: Its arguments.
         """
+        if self.client is not None and not self.client.nodes:
+            self._make(self._find_server)
         # A context of its own, since an exception could keep pymongo.timeout() from setting this thread's back.
         context = copy_context()
         if threading.current_thread() is threading.main_thread() and _may_raise():
@@ -73,6 +77,12 @@ class Calls:
         except BaseException:
             self._was_interrupted = True
             raise
+
+    def _find_server(self) -> None:
+        """Wait for a server where none is known: within a call's bound, pymongo would take all of its time for that."""
+        assert self.client is not None
+        with translating(self._label):
+            self.client.admin.command("ping")
 
     def read(self, function: Callable[..., _T], *args: Any) -> _T:
         """Make a call that ends in time, a second time if the connection broke; see `run`.
@@ -134,6 +144,7 @@ class Calls:
         Args:
             client: What the calls were made by.
         """
+        self.client = None
         if self._was_interrupted:
             threading.Thread(target=client.close, name="divan-mongo-close", daemon=True).start()
         else:
