@@ -153,7 +153,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS, requires=["wheels"])
 @nox.parametrize("package", [project["project"]["name"] for project in PACKAGES.values()])
 def selftest(session: nox.Session, package: str) -> None:
-    """Test each package alone: its wheel from its unpacked source distribution, without the tests marked slow.
+    """Test each package alone: its wheel from its unpacked source distribution, without the tests marked slow or heavy.
 
     What follows ``--`` goes to pytest in place of that choice.
     """
@@ -170,7 +170,7 @@ def selftest(session: nox.Session, package: str) -> None:
     session.chdir(folder / archive.name.removesuffix(".tar.gz"))
     report = _report(f"selftest-{session.python}-{package}")
     # One class may hold most of a package's tests, so that the workers share classes: each has servers of its own.
-    chosen = [*WORKERS, "--dist=worksteal", *BRIEF, "-m", "not slow"]
+    chosen = [*WORKERS, "--dist=worksteal", *BRIEF, "-m", "not slow and not heavy"]
     session.run("python", "-m", "pytest", *(session.posargs or [*chosen, *report]))
 
 

@@ -231,6 +231,11 @@ def test_a_handlers_exception_within_a_receive_is_not_translated(script: CouchSc
 
     script.on("GET", "/slow", wait, stays=True)
     with _open(script.port) as store:
+
+        def interrupted_get() -> None:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            store.get("slow")
+
         for error in (TimeLimit, OSLimit, ValueError, ConnectionResetError):
 
             def interrupt(number: int, frame: object, error: type[Exception] = error) -> None:
@@ -239,8 +244,7 @@ def test_a_handlers_exception_within_a_receive_is_not_translated(script: CouchSc
             before = signal.signal(signal.SIGALRM, interrupt)
             try:
                 with pytest.raises(error) as caught:
-                    signal.setitimer(signal.ITIMER_REAL, 0.1)
-                    store.get("slow")
+                    interrupted_get()
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 signal.signal(signal.SIGALRM, before)
