@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.distributions import Environment, environment
 
+pytestmark = pytest.mark.slow
+
 STRANGERS = Path(__file__).parent / "strangers"
 
 

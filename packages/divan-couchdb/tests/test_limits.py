@@ -26,6 +26,8 @@ from divan_couchdb import CouchDBBackend
 
 from tests.support.couch_script import CouchScript
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 

@@ -13,6 +13,8 @@ import divan
 import pytest
 from divan import Increment, Store
 
+pytestmark = pytest.mark.slow
+
 Answer = bytes | Callable[["Handler"], None]
 
 

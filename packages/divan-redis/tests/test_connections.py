@@ -17,6 +17,8 @@ import pytest
 from divan import Store
 from redis.connection import AbstractConnection
 
+pytestmark = pytest.mark.live
+
 
 def new_name() -> str:
     return f"t{uuid.uuid4().hex[:12]}"

@@ -15,6 +15,8 @@ from divan_redis import RedisBackend
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture
 def database() -> str:

@@ -11,6 +11,8 @@ import divan
 import pytest
 from divan import Store
 
+pytestmark = pytest.mark.live
+
 
 @pytest.fixture
 def store(redis_server: Any) -> Iterator[Store]:
