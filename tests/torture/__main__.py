@@ -190,14 +190,17 @@ def _spoil(crowd: Crowd, proxy: Proxy | None, choice: random.Random, faults: Cou
 def main() -> int:
     """Torture the stores that are named, and print a report of each; 1 if anything was not as it must be."""
     parser = argparse.ArgumentParser(prog="torture", description=__doc__)
-    parser.add_argument("stores", nargs="*", choices=[*STORES, []], default=list(STORES), help="sqlite, redis, couchdb")
+    parser.add_argument("stores", nargs="*", metavar="STORE", help=f"{', '.join(STORES)}; all, unless some are named")
     parser.add_argument("--seconds", type=float, default=60, help="how long to torture each store")
     parser.add_argument("--seed", type=int, default=1, help="decides what the writers and the faults do")
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--threads", type=int, default=4, help="of each process")
     given = parser.parse_args()
+    unknown = [store for store in given.stores if store not in STORES]
+    if unknown:
+        parser.error(f"no store is called {unknown[0]}; there are {', '.join(STORES)}")
     failed = False
-    for store in given.stores:
+    for store in given.stores or STORES:
         report = torture(
             store, seconds=given.seconds, seed=given.seed, processes=given.processes, threads=given.threads
         )
