@@ -236,14 +236,6 @@ def _get_id(document: Document) -> str:
     return document.id
 
 
-def _projected(documents: _Rows, fields: Sequence[str]) -> _Rows:
-    for document in documents:
-        if isinstance(document, Document):
-            yield Document(project(document, fields), document.id, document.rev)
-        else:
-            yield document
-
-
 def _matching(documents: _Rows, residual: And) -> _Rows:
     return matching(compile_matcher(residual), documents) if residual.items else documents
 
