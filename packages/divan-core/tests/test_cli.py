@@ -264,6 +264,9 @@ def test_delete_with_an_old_revision_is_refused(run: Run, two: str) -> None:
         (["--sort", "name", "--limit", "1"], ["ada"]),
         (["--sort", "name", "--skip", "1", "-n", "5"], ["bob"]),
         (["--limit", "0"], []),
+        (["--prefix", "b"], ["bob"]),
+        (["--prefix", "a", "--where", '{"age": 20}'], []),
+        (["--where", '{"_id": {"$gt": "ada"}}'], ["bob"]),
     ],
 )
 def test_find(run: Run, two: str, options: list[str], ids: list[str]) -> None:

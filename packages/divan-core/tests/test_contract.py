@@ -727,3 +727,29 @@ def test_a_bulk_update_asks_a_driver_only_for_what_its_changes_need() -> None:
         assert store.update_many({"a": {"n": divan.REMOVE}}) == [{"m": 2}]
         assert bulk_failure(lambda: store.update_many({"a": {"m": Increment(1)}})) != []
         assert store.get("a") == {"m": 2}
+
+
+@pytest.mark.parametrize("cls", [Reading, Full, FindOnly], ids=["reading", "full", "find"])
+def test_the_store_finishes_what_asks_for_the_id(cls: type[BaseDivanBackend]) -> None:
+    with divan.open(cls, database="") as store:
+        first, second = (store.create({"n": n}).id for n in (1, 2))
+        assert [found.id for found in store.find({"_id": {"$gt": first}, "n": {"$lt": 3}})] == [second]
+        assert [found.id for found in store.find(sort="-_id", limit=1)] == [second]
+        assert list(store.find({"_id": {"$in": [second, "none"]}}, fields=["_id"])) == [{}]
+        assert store.count({"$not": {"_id": first}}) == 1
+        assert list(store.ids(prefix=second)) == [second]
+        explanation = store.explain({"_id": {"$prefix": first}, "n": 1}, sort="_id")
+        assert parse(explanation.residual) == parse({"n": 1, "_id": {"$prefix": first}})
+        assert explanation.scan
+
+
+def test_a_document_asked_for_by_its_id_is_fetched_by_it() -> None:
+    class Listed(Full):
+        def iter_documents(self) -> Iterator[dict[str, Any]]:
+            raise AssertionError("nothing is listed")
+
+    with divan.open(Listed, database="", allow_scans=False) as store:
+        store.put("a", {"n": 1})
+        assert list(store.find({"_id": "a", "n": 1})) == [{"n": 1}]
+        assert list(store.find({"_id": "a", "n": 2})) == []
+        assert store.count({"_id": {"$in": ["a", "b"]}}) == 1

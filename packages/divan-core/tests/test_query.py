@@ -10,9 +10,10 @@ from collections import UserDict
 from typing import Any
 
 import pytest
-from divan import InvalidQuery
+from divan import Document, InvalidQuery
 from divan.query import (
     COMPARISONS,
+    ID_PATH,
     MISSING,
     document_order,
     finish,
@@ -98,6 +99,8 @@ MEMBERSHIP: list[tuple[Any, list[Any], list[Any]]] = [
     ({"$contains": None}, [[None]], [MISSING, None, [], "None", [0]]),
     ({"$contains": [1]}, [[[1]], [[1.0], 2]], [[1], MISSING, []]),
     ({"$contains": {"a": 1}}, [[{"a": 1}], [{"a": 1.0}]], [{"a": 1}, [{"a": 1, "b": 2}], []]),
+    ({"$prefix": "a"}, ["a", "ab"], [MISSING, None, "", "A", "ba", ["a"], {"a": 1}, 5, True]),
+    ({"$prefix": ""}, ["", "a"], [MISSING, None, [], [""], {}, 0]),
     ({"$all": [1, "a"]}, [[1, "a"], ["a", 2, 1.0]], [MISSING, [1], ["a"], 1, "a", [True, "a"], [[1, "a"]], []]),
     ({"$all": []}, [[], [1]], [MISSING, None, "", {}]),
     ({"$all": [[1]]}, [[[1]], [[1.0], 2]], [[1], 1, []]),
@@ -242,6 +245,8 @@ def _condition(op: str) -> st.SearchStrategy[Any]:
         return st.integers(0, 3)
     if op in ("$in", "$nin", "$all"):
         return st.lists(VALUES, max_size=3)
+    if op == "$prefix":
+        return st.sampled_from(["", "a", "ab", "b"])
     return VALUES
 
 
@@ -422,7 +427,7 @@ def nested_filter(levels: int, op: str) -> Any:
     return where
 
 
-ALL_OPERATORS = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $all, $size, $contains, $and, $or, $not"
+ALL_OPERATORS = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $all, $size, $contains, $prefix, $and, $or, $not"
 
 
 @pytest.mark.parametrize(
@@ -460,7 +465,9 @@ ALL_OPERATORS = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $all, $size
         ({"a": {"$not": {}}}, "a: $not takes operators, as in {'$not': {'$gt': 5}}"),
         ({"": 1}, "'' is no field to ask for: a field name is empty, which no dotted path can address"),
         ({"a..b": 1}, "'a..b' is no field to ask for: a..b: a field name is empty, which no dotted path can address"),
-        ({"_id": 1}, "'_id' is no field to ask for: the field name '_id' begins with '_', which stores keep for metadata"),
+        ({"_x": 1}, "'_x' is no field to ask for: the field name '_x' begins with '_', which stores keep for metadata"),
+        ({"_id.x": 1}, "'_id.x' is no field to ask for: the field name '_id' begins with '_', which stores keep for metadata"),
+        ({"a": {"$prefix": 1}}, "a: $prefix takes the beginning of a string, not 1"),
         ({"a": math.nan}, "$eq: a: NaN is not storable"),
         ({"a": {"$gt": 2**63}}, "$gt: a: an integer of 65 bits does not fit into 64; store it as a string"),
         ({"a": {"$in": [1, "\ud800"]}}, "$in: a: the character 0 of the string is a lone surrogate, which is not Unicode"),
@@ -525,7 +532,7 @@ def test_a_sort_is_a_field_a_minus_and_a_field_or_several() -> None:
         ([("a", -1)], "a sort key is 'field' or '-field', not ('a', -1)"),
         ("", "'' is no sort key: a field name is empty, which no dotted path can address"),
         ("-", "'-' is no sort key: a field name is empty, which no dotted path can address"),
-        (["a", "-_id"], "'-_id' is no sort key: the field name '_id' begins with '_', which stores keep for metadata"),
+        (["a", "-_x"], "'-_x' is no sort key: the field name '_x' begins with '_', which stores keep for metadata"),
     ],
 )
 def test_what_can_be_no_sort_is_refused(sort: Any, message: str) -> None:
@@ -539,6 +546,20 @@ def test_a_projection_is_a_list_of_paths() -> None:
     assert parse_fields(None) is None
     assert parse_fields([]) == ()
     assert parse_fields(iter(["a", "b.c"])) == ("a", "b.c")
+    assert parse_fields(["_id", "a"]) == ("a",)  # the id always comes along
+
+
+def test_a_sort_is_by_id_too() -> None:
+    (key,) = parse_sort("-_id")
+    assert (key.path, key.descending) == (ID_PATH, True)
+
+
+@pytest.mark.parametrize("document", [Document({"n": 1}, "b/1"), {"n": 1, "_id": "b/1"}], ids=["a Document", "a dict"])
+def test_the_id_is_a_field_of_every_document(document: dict[str, Any]) -> None:
+    for where in ("b/1", {"$prefix": "b/"}, {"$gt": "b"}, {"$in": ["b/1", 5]}, {"$exists": True}, {"$ne": "b"}):
+        assert parse({"_id": where}).matches(document)
+    for where in ("b", {"$prefix": "a"}, {"$lt": "b"}, 1, None, {"$exists": False}, {"$size": 3}):
+        assert not parse({"_id": where}).matches(document)
 
 
 @pytest.mark.parametrize(
@@ -548,7 +569,7 @@ def test_a_projection_is_a_list_of_paths() -> None:
         (5, "fields takes a list of field names, not 5"),
         ([5], "5 is no field to return: a field name is a string, not an int"),
         (["a."], "'a.' is no field to return: a.: a field name is empty, which no dotted path can address"),
-        (["_id"], "'_id' is no field to return: the field name '_id' begins with '_', which stores keep for metadata"),
+        (["_x"], "'_x' is no field to return: the field name '_x' begins with '_', which stores keep for metadata"),
     ],
 )
 def test_what_can_be_no_projection_is_refused(fields: Any, message: str) -> None:

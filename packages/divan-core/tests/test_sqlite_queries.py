@@ -88,6 +88,7 @@ def comparisons(operands: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str,
             st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$contains"]),
             operands,
         ),
+        st.builds(lambda value: {"$prefix": value}, operands.filter(lambda value: isinstance(value, str))),
         st.builds(lambda op, value: {op: value}, st.sampled_from(["$in", "$nin", "$all"]), lists),
         st.builds(lambda value: {"$exists": value}, st.booleans()),
         st.builds(lambda value: {"$size": value}, st.one_of(st.integers(0, 3), st.just(2**63 - 1))),
@@ -154,7 +155,8 @@ def fill(backend: SQLiteBackend, data: list[dict[str, Any]]) -> list[Document]:
 @pytest.mark.parametrize("nul", [True, False], ids=["nul", "no nul"])
 @pytest.mark.parametrize("numbers", Numbers)
 @pytest.mark.parametrize(
-    "op", ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$all", "$contains", "$size", "$exists"]
+    "op",
+    ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$all", "$contains", "$prefix", "$size", "$exists"],
 )
 def test_each_operator_tells_every_kind_of_value_from_every_other(
     pair: tuple[SQLiteBackend, SQLiteBackend], monkeypatch: pytest.MonkeyPatch, op: str, numbers: Numbers, nul: bool
@@ -164,6 +166,8 @@ def test_each_operator_tells_every_kind_of_value_from_every_other(
     operands: list[Any] = values
     if op in ("$in", "$nin", "$all"):
         operands = [[], *([value] for value in values), *([one, other] for one, other in pairwise(values))]
+    elif op == "$prefix":
+        operands = [value for value in values if isinstance(value, str)]
     elif op == "$size":
         operands = [0, 1, 2, 3, 2**63 - 1]
     elif op == "$exists":

@@ -92,6 +92,17 @@ def test_a_batch_takes_one_round_trip_to_create_and_two_to_change(wired: Store, 
     assert proxy.round_trips == 5
 
 
+def test_a_filter_on_the_id_is_read_from_the_list_of_documents(wired: Store, proxy: Proxy) -> None:
+    wired.create_many((id, {"n": 1}) for id in ("a/1", "a/2", "b"))
+    proxy.reset()
+    assert [found.id for found in wired.find({"_id": {"$prefix": "a/"}})] == ["a/1", "a/2"]
+    assert [found.id for found in wired.find({"_id": {"$in": ["b", "none"]}, "n": 1})] == ["b"]
+    assert wired.count({"_id": {"$gt": "a/1", "$lt": "c"}}) == 2
+    assert [request.partition("?")[0].split("/")[-1] for request in proxy.requests] == ["_all_docs"] * 3
+    assert "startkey=%22a%2F%22" in proxy.requests[0]
+    assert "endkey=%22a0%22" in proxy.requests[0]
+
+
 def test_one_thread_needs_one_connection(wired: Store, proxy: Proxy) -> None:
     for number in range(50):
         wired.update(wired.create({"n": number}), {"n": -number})

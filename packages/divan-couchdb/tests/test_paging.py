@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import divan
 import pytest
@@ -45,6 +46,22 @@ class View:
             "docs": [{"_id": id, "_rev": "1-a", "n": 1} for id in found],
             "bookmark": found[-1] if found else "nil",
         }
+
+
+def test_a_sort_by_id_is_the_order_in_which_couchdb_lists(store: Store, script: CouchScript) -> None:
+    ids = [f"{n:02}" for n in range(10)]
+
+    def listed(path: str, body: Any) -> Any:
+        begin = unquote(path.partition("startkey=")[2].partition("&")[0]).strip('"')
+        found = [id for id in ids if id >= begin][: int(path.partition("limit=")[2].partition("&")[0])]
+        rows = [{"id": id, "value": {"rev": "1-a"}, "doc": {"_id": id, "_rev": "1-a", "n": 1}} for id in found]
+        return 200, {"rows": rows}
+
+    script.on("GET", "/_all_docs", listed, stays=True)
+    found = store.find(sort="_id")
+    assert [next(found).id for _ in range(2)] == ids[:2]
+    assert len(script.asked("GET /_all_docs")) <= 2  # the page that is read, and the one that is fetched meanwhile
+    assert [document.id for document in found] == ids[2:]
 
 
 def test_nothing_is_lost_when_the_caller_deletes_each(store: Store, script: CouchScript) -> None:

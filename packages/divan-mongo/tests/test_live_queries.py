@@ -37,6 +37,7 @@ _conditions = st.one_of(
         st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$contains"]),
         _values,
     ),
+    st.builds(lambda value: {"$prefix": value}, _leaves.filter(lambda value: isinstance(value, str))),
     st.builds(lambda op, values: {op: values}, st.sampled_from(["$in", "$nin", "$all"]), st.lists(_values, max_size=3)),
     st.booleans().map(lambda there: {"$exists": there}),
     st.integers(0, 3).map(lambda size: {"$size": size}),

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.live
         (lambda store: store.delete("ada"), ["delete"]),
         (lambda store: store.count({"n": {"$gt": 1}}), ["aggregate"]),
         (lambda store: list(store.find({"n": 1})), ["find"]),
+        (lambda store: list(store.find({"_id": {"$prefix": "a"}}, sort="_id")), ["find"]),
+        (lambda store: store.count({"_id": {"$in": ["ada", "nobody"]}}), ["aggregate"]),
         (lambda store: list(store), ["find"]),
         (lambda store: store.create_many({"n": n} for n in range(1000)), ["insert"]),
         (lambda store: store.get_many(["ada", "blaise", "nobody"]), ["find"]),

@@ -36,6 +36,9 @@ ROUND_TRIPS: dict[str, tuple[int, Callable[[Store], Any]]] = {
     "delete_many": (1, lambda store: store.delete_many(["first"])),
     "count": (1, lambda store: store.count()),
     "find": (2, lambda store: list(store.find({"a": 1}))),
+    "find by ids": (1, lambda store: list(store.find({"_id": {"$in": ["first", "none"]}}))),
+    "count of a prefix": (1, lambda store: store.count({"_id": {"$prefix": "f"}})),
+    "find by a prefix that nothing has": (1, lambda store: list(store.find({"_id": {"$prefix": "none"}, "a": 1}))),
     "find of some fields": (2, lambda store: list(store.find({"a": 1}, sort="b", fields=["c"]))),
 }
 

@@ -37,6 +37,7 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
     default_serializers: ClassVar[Mapping[str, Serializer]] = DEFAULT_SERIALIZERS
     exclude_keys = ("_id", "_rev")
     known_options = OPTIONS
+    takes_id_field = True
     batch_size = 1000
 
     _client: Client
@@ -229,4 +230,4 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
 
     def explain(self, where: Query, sort: Sequence[SortKey] = ()) -> Explanation:
         self._client.begin()
-        return self._queries.explain(where)
+        return self._queries.explain(where, sort)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from divan.backends.support import names_to_fetch
+from divan.backends.support import id_bounds, ids_asked_for, names_to_fetch
 from divan.errors import DivanError, InvalidID, StoreError
-from divan.query import Explanation, Query, SortKey, finish
+from divan.query import ID_PATH, Explanation, Query, SortKey, finish
+from divan.validation import check_id
 
 from divan_couchdb.answers import listed
 from divan_couchdb.connections import Client, Facts, Raw, encode
@@ -26,6 +27,8 @@ _FIRST_PAGE: Final = 500
 _ALL: Final = 2**31 - 1
 """More documents than any database has."""
 
+_Bounds = tuple[str | None, str | None]
+_UNBOUNDED: Final[_Bounds] = (None, None)
 _Fetch = Callable[[str | None, str | None, int, int | None], list[Any]]
 
 
@@ -59,19 +62,47 @@ class Queries:
             fields: The dotted paths that the caller wants; `None` for whole documents. The documents hold them, and may
                 hold more.
         """
+        self._client.begin()
         wanted = selector(where.tree)
+        names = _names(where, sort, fields)
+        ids = ids_asked_for(where.tree)
+        index = self.indexes.serving(wanted) if wanted and ids is None else None
+        if index is None and self._sorts(sort):
+            sort = ()
         stop = None if limit is None or sort else skip + limit
-        if wanted:
-            found = self._matching(wanted, _names(where, sort, fields), stop)
+        if ids is not None:
+            found: Iterator[Raw] = self._by_ids(ids, bodies=names != [])
+        elif wanted:
+            found = self._matching(wanted, names, index, _bounds(where), stop)
         else:
-            found = self.all(bodies=bool(where or sort or fields is None or fields), limit=stop)
+            found = self.all(bodies=names != [], limit=stop, bounds=_bounds(where))
         if where:
             found = filter(where.matches, found)
         if sort or limit is not None or skip:
             found = finish(found, get_id=_get_id, sort=sort, limit=limit, skip=skip)
-        return found
+        yield from found
 
-    def all(self, *, bodies: bool = True, limit: int | None = None) -> Iterator[Raw]:
+    def _sorts(self, sort: Sequence[SortKey]) -> bool:
+        """Whether a sort is by id alone, in which CouchDB lists documents, where it does so by code point."""
+        return bool(sort) and sort[0].path == ID_PATH and not sort[0].descending and self._last_id is None
+
+    def _by_ids(self, ids: Sequence[str], *, bodies: bool) -> Iterator[Raw]:
+        """The documents that there are among these ids, by code point, a page at a time."""
+        possible = [id for id in sorted(ids) if _is_id(id)]
+        size = PageSize(PAGE)
+
+        def page(begin: int | None) -> tuple[list[Any], int | None]:
+            self._client.begin()
+            begin = begin or 0
+            found, number = size.fetch(
+                lambda number, most: self.many(possible[begin : begin + number], bodies=bodies, most=most)
+            )
+            end = begin + number
+            return [raw for raw in found.values() if isinstance(raw, dict)], end if end < len(possible) else None
+
+        return stream(page) if possible else iter(())
+
+    def all(self, *, bodies: bool = True, limit: int | None = None, bounds: _Bounds = _UNBOUNDED) -> Iterator[Raw]:
         """Every document in the order of the ids, design documents left out.
 
         A document that is there all the time is yielded once, whatever comes and goes meanwhile: a page begins with the
@@ -80,8 +111,9 @@ class Queries:
         Args:
             bodies: Whether to fetch the documents; if not, they have nothing but ``_id`` and ``_rev``.
             limit: How many the caller is going to take, if that is known.
+            bounds: Between which ids they are; `None` where there is no bound.
         """
-        for row in self._in_order(partial(self._rows, bodies), "id", limit):
+        for row in self._in_order(partial(self._rows, bodies), "id", limit, bounds):
             id = row["id"]
             if id.startswith(_DESIGN):
                 continue
@@ -103,7 +135,7 @@ class Queries:
             raise StoreError("CouchDB's answer has a row that can't be read; is it CouchDB that answers?")
         return rows
 
-    def _in_order(self, fetch: _Fetch, id: str, limit: int | None) -> Iterator[Any]:
+    def _in_order(self, fetch: _Fetch, id: str, limit: int | None, bounds: _Bounds) -> Iterator[Any]:
         """Pages in the order of the ids, each beginning with the id that ended the one before.
 
         Args:
@@ -111,9 +143,11 @@ class Queries:
                 bytes at most.
             id: The name by which an item has its id.
             limit: How many the caller is going to take, if that is known.
+            bounds: Between which ids they are; `None` where there is no bound.
         """
-        has_beyond = self._last_id is None
-        for item in self._between(fetch, id, None, self._last_id, limit):
+        first, last = bounds
+        has_beyond = self._last_id is None or last is not None
+        for item in self._between(fetch, id, first, self._last_id if last is None else last, limit):
             has_beyond = has_beyond or item[id] >= _FIRST_BEYOND
             yield item
         if not has_beyond:
@@ -132,19 +166,27 @@ class Queries:
 
         return stream(page)
 
-    def _matching(self, wanted: dict[str, Any], names: Sequence[str] | None, limit: int | None) -> Iterator[Raw]:
+    def _matching(
+        self,
+        wanted: dict[str, Any],
+        names: Sequence[str] | None,
+        index: Index | None,
+        bounds: _Bounds,
+        limit: int | None,
+    ) -> Iterator[Raw]:
         """The documents that a selector matches, in the store's order.
 
         Args:
             wanted: A selector made by `filters.selector`; not empty.
             names: Top-level names to fetch; `None` for whole documents.
+            index: What serves it; `None` for a scan in the order of the ids.
+            bounds: Between which ids a scan looks.
             limit: How many the caller is going to take, if that is known.
         """
         body: dict[str, Any] = {"selector": wanted}
         if names is not None:
             body["fields"] = ["_id", "_rev", *names]
         self._client.begin()
-        index = self.indexes.serving(wanted)
         if index is not None:
             try:
                 yield from self._by_index(body, index, limit)
@@ -152,9 +194,9 @@ class Queries:
                 self.indexes.forget()
             else:
                 return
-        yield from self._by_id(body, limit)
+        yield from self._by_id(body, limit, bounds)
 
-    def _by_id(self, body: dict[str, Any], limit: int | None) -> Iterator[Raw]:
+    def _by_id(self, body: dict[str, Any], limit: int | None, bounds: _Bounds) -> Iterator[Raw]:
         """Pages of a scan in the order of the ids; it yields once what is there all the time, as `all` does."""
 
         def fetch(begin: str | None, end: str | None, number: int, most: int | None) -> list[Any]:
@@ -166,7 +208,7 @@ class Queries:
             return found
 
         first = _FIRST_PAGE if limit is None else min(limit, PAGE)
-        return self._in_order(fetch, "_id", first)
+        return self._in_order(fetch, "_id", first, bounds)
 
     def _by_index(self, body: dict[str, Any], index: Index, limit: int | None) -> Iterator[Raw]:
         """What an index serves, in its order; every page by that same index.
@@ -261,24 +303,26 @@ class Queries:
             raise StoreError("CouchDB's answer has a document that can't be read; is it CouchDB that answers?")
         return found, str(answer.get("bookmark") or "nil"), str(answer.get("warning") or "")
 
-    def many(self, ids: Sequence[str], *, bodies: bool = True) -> dict[str, Raw | DivanError]:
+    def many(self, ids: Sequence[str], *, bodies: bool = True, most: int | None = None) -> dict[str, Raw | DivanError]:
         """The documents that exist among these ids, by id; one request, unless one of them is refused.
 
         Args:
             ids: Document ids.
             bodies: Whether to fetch the documents; if not, they have nothing but ``_id`` and ``_rev``.
+            most: How many bytes of an answer are wanted at most.
 
         Returns:
             Documents, and the `InvalidID` of each id that the database can't have.
         """
         unique = list(dict.fromkeys(ids))
         try:
-            rows = self._rows_of(unique, {"include_docs": "true"} if bodies else {})
+            rows = self._rows_of(unique, {"include_docs": "true"} if bodies else {}, most)
         except InvalidID as error:
             if len(unique) == 1:
                 return {unique[0]: error}
             middle = len(unique) // 2
-            return {**self.many(unique[:middle], bodies=bodies), **self.many(unique[middle:], bodies=bodies)}
+            halves = unique[:middle], unique[middle:]
+            return {id: found for half in halves for id, found in self.many(half, bodies=bodies, most=most).items()}
         found: dict[str, Raw | DivanError] = {}
         for row in rows:
             value = row.get("value")
@@ -325,23 +369,26 @@ class Queries:
             raise StoreError("CouchDB's answer does not say how many documents there are; is it CouchDB that answers?")
         return int(info["doc_count"]) - len(designs)
 
-    def explain(self, where: Query) -> Explanation:
+    def explain(self, where: Query, sort: Sequence[SortKey]) -> Explanation:
         """How `find` would answer; two requests at most, none of which reads documents."""
         wanted = selector(where.tree)
-        index = self.indexes.serving(wanted) if wanted else None
+        is_fetched = ids_asked_for(where.tree) is not None
+        index = self.indexes.serving(wanted) if wanted and not is_fetched else None
         detail = ""
-        if wanted:
+        if wanted and not is_fetched:
             asked = {"selector": wanted, "limit": 1}
             if index is not None:
                 asked["use_index"] = [index.design, index.name]
             plan = self._client.read("POST", self._client.endpoint("_explain"), asked)
             detail = json.dumps(plan, ensure_ascii=False)
+        by_id = is_fetched or _bounds(where) != _UNBOUNDED
+        name = "_all_docs" if by_id and index is None else None
         return Explanation(
             pushed=wanted,
             residual=dict(where),
-            sorted_by_store=False,
-            index=None if index is None else index.name,
-            scan=index is None,
+            sorted_by_store=index is None and self._sorts(sort),
+            index=name if index is None else index.name,
+            scan=index is None and not by_id,
             detail=detail,
         )
 
@@ -352,6 +399,23 @@ def _names(where: Query, sort: Sequence[SortKey], fields: Sequence[str] | None) 
     if names is None or any("\\" in name for name in names):  # Mango takes a backslash for an escape
         return None
     return names
+
+
+def _bounds(where: Query) -> _Bounds:
+    """Between which ids a filter's matches are, as far as all servers agree on the order of what bounds them."""
+    first, last = (
+        bound if bound is None or max(bound, default="") < "\ud800" else None for bound in id_bounds(where.tree)
+    )
+    return first, last
+
+
+def _is_id(text: str) -> bool:
+    """Whether this can be a document's id: nothing else is found, and a server need not be asked."""
+    try:
+        check_id(text)
+    except InvalidID:
+        return False
+    return True
 
 
 def _is_row(row: Any) -> bool:

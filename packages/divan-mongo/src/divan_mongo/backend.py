@@ -64,6 +64,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
     default_serializers = SerializersByOption()
     exclude_keys = ("_id", "_rev")
     known_options = OPTIONS  # and pymongo's, which `read_options` passes through
+    takes_id_field = True
     native_types = NATIVE_TYPES
     batch_size = 1000
 

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from bson import Decimal128, Regex
+from divan.backends.support import prefix_end
 from divan.errors import InvalidQuery
-from divan.query import And, Comparison, Node, Not, Or, comparisons
+from divan.query import ID_PATH, And, Comparison, Node, Not, Or, comparisons
 
+from divan_mongo.documents import object_id
 from divan_mongo.values import NATIVE_TYPES
 
 Filter = dict[str, Any]
@@ -97,7 +99,7 @@ def make_plan(tree: And) -> Plan:
         all_of(exact) if len(exact) == len(tree.items) else None,
         And(tuple(pushed)),
         And(tuple(left)),
-        frozenset(item.field for item in tree.items if isinstance(item, Comparison) and _pins(item)),
+        frozenset(("_id", *(item.field for item in tree.items if isinstance(item, Comparison) and _pins(item)))),
     )
 
 
@@ -164,6 +166,8 @@ def _exact_comparison(path: tuple[str, ...], op: str, value: Any) -> Filter | No
     if op in _NEGATIONS:
         positive = _exact_comparison(path, _NEGATIONS[op], value)
         return None if positive is None else _not(positive)
+    if path == ID_PATH:
+        return _exact_id(op, value)
     if op == "$exists":
         there = _guarded(path, {"$exists": True})
         return there if value else _not(there)
@@ -179,11 +183,38 @@ def _exact_comparison(path: tuple[str, ...], op: str, value: Any) -> Filter | No
         return all_of([_guarded(path, {"$type": "array"}), *(_holds(path, item) for item in value)])
     if op == "$contains":
         return _exact_contains(path, value)
+    if op == "$prefix":
+        return _guarded(path, {**_beginning(value), **_NOT_ARRAY})
     if not _is_scalar(value) or isinstance(value, Regex):
         return None
     if value is None:
         return _exact_eq(path, None) if op in ("$gte", "$lte") else _NOTHING
     return _guarded(path, {op: value, **_guard(value)})
+
+
+def _exact_id(op: str, value: Any) -> Filter | None:
+    """What is asked of the id: a string, or an ObjectId, whose text is then meant."""
+    if op in ("$eq", "$in"):
+        return {"_id": {"$in": [key for one in (value if op == "$in" else [value]) for key in _keys(one)]}}
+    if op == "$exists":
+        return {} if value else _NOTHING
+    if op in ("$all", "$size") or value.__class__ is not str:
+        return _NOTHING
+    return None
+
+
+def _keys(value: Any) -> list[Any]:
+    """What ``_id`` may hold where the document's id is this value."""
+    if value.__class__ is not str:
+        return [value] if _is_native(value) else []
+    key = object_id(value)
+    return [value] if key is None else [value, key]
+
+
+def _beginning(prefix: str) -> Filter:
+    """The condition on a string that it begins so, as a range, which an index serves."""
+    end = prefix_end(prefix)
+    return {"$gte": prefix} if end is None else {"$gte": prefix, "$lt": end}
 
 
 def _exact_eq(path: tuple[str, ...], value: Any) -> Filter | None:
@@ -244,9 +275,11 @@ def _guarded(path: tuple[str, ...], condition: Filter) -> Filter:
 
 def _plain(node: Node) -> Filter | None:
     """A comparison as any user of MongoDB would write it, which every planner finds an index for; else `None`."""
-    if not isinstance(node, Comparison):
+    if not isinstance(node, Comparison) or node.path == ID_PATH:
         return None
     value = node.value
+    if node.op == "$prefix":
+        return {node.field: _beginning(value)}
     if node.op == "$eq" or node.op in _RANGES:
         usual = value is not None and _is_scalar(value) and not _is_native(value)
     else:
@@ -266,6 +299,10 @@ def _wider(node: Node, depth: int) -> Filter:
     if isinstance(node, Or):
         parts = [_wider(item, depth + 1) for item in node.items]
         return {"$or": parts} if all(parts) else {}
+    if node.path == ID_PATH:
+        condition = _beginning(node.value) if node.op == "$prefix" else {node.op: node.value}
+        others = {"_id": {"$not": {"$type": "string"}}}  # of other programs: their text is compared by the matcher
+        return {"$or": [{"_id": condition}, others]} if node.op in (*_RANGES, "$prefix") else {}
     if node.op == "$eq" and isinstance(node.value, dict):
         return _wider_object(node.path, node.value, depth)
     if node.op in ("$eq", "$all", *_RANGES) and isinstance(node.value, list):
@@ -308,6 +345,8 @@ def _holds_pattern(comparison: Comparison) -> bool:
 def _pins(comparison: Comparison) -> bool:
     """Whether every document that matches holds, at this path, a scalar of one and the same type."""
     value = comparison.value
+    if comparison.op == "$prefix":
+        return True
     if comparison.op == "$eq" or comparison.op in _RANGES:
         return _is_scalar(value)
     if comparison.op != "$in":

@@ -157,7 +157,7 @@ class Queries:
         answer = self._calls.read(self._explain, command)
         found = _stages(answer.get("queryPlanner", {}).get("winningPlan", {}))
         stages = [stage for stage in found if stage.get("stage") != "EOF"]
-        names = [stage["indexName"] for stage in stages if "indexName" in stage]
+        names = [_index_of(stage) for stage in stages if _index_of(stage)]
         reads_all = any(stage.get("stage") == "COLLSCAN" or _is_unbounded(stage) for stage in stages)
         return Explanation(
             pushed=dict(Query(plan.pushed)),
@@ -218,7 +218,8 @@ def _order(sort: Sequence[SortKey]) -> _Order | None:
     keys: dict[str, int] = {}
     for key in sort:
         keys.setdefault(key.field, -1 if key.descending else 1)
-    return [*keys.items(), ("_id", 1)] if keys else None
+    keys.setdefault("_id", 1)
+    return list(keys.items()) if sort else None
 
 
 def _projection(
@@ -265,6 +266,11 @@ def _stages(plan: Any) -> Iterator[dict[str, Any]]:
         for name, value in plan.items():
             if name in _STAGES_INSIDE:
                 yield from _stages(value)
+
+
+def _index_of(stage: dict[str, Any]) -> str:
+    """The name of the index that a stage reads; ``""`` if it reads none."""
+    return "_id_" if stage.get("stage") == "IDHACK" else str(stage.get("indexName", ""))
 
 
 def _is_unbounded(stage: dict[str, Any]) -> bool:

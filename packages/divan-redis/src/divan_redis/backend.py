@@ -37,7 +37,7 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
     """Documents in Redis: the hash ``database:id`` holds a field per top-level key, each value as JSON text.
 
     A write is one script, atomic and in one round trip; nothing is read first. The hash field ``_rev`` counts the
-    writes. A search reads every document of the database: Redis itself has no index that could serve it.
+    writes. A search for anything but ids reads every document of the database: Redis itself has no index to serve it.
     """
 
     default_host = "localhost"
@@ -45,6 +45,7 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
     default_serializers: ClassVar[Mapping[str, Serializer]] = DEFAULT_SERIALIZERS
     exclude_keys = (REVISION.decode(),)
     known_options: ClassVar[Mapping[str, Option]] = OPTIONS
+    takes_id_field: ClassVar[bool] = True
     scheme_ports: ClassVar[Mapping[str, int]] = {"redis+sentinel": 26379}
 
     _client: Client

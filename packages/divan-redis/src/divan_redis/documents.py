@@ -41,7 +41,6 @@ class Keyspace:
 
     Attributes:
         database: The database's name.
-        pattern: The glob pattern that matches the keys, and no key of another database.
 
     Raises:
         InvalidURL: if the name can't begin a key, or could reach another database.
@@ -64,7 +63,15 @@ class Keyspace:
             self._prefix = f"{database}:".encode()
         except UnicodeEncodeError as error:
             raise InvalidURL(f"the database name {database!r} is not Unicode") from error
-        self.pattern = b"".join(b"\\%c" % byte if byte in b"*?[]^-\\" else b"%c" % byte for byte in self._prefix) + b"*"
+
+    def pattern(self, prefix: str = "") -> bytes:
+        """The glob pattern that matches the keys, and no key of another database.
+
+        Args:
+            prefix: How the documents' ids begin; ``""`` for all of them.
+        """
+        begin = self.key(prefix)
+        return b"".join(b"\\%c" % byte if byte in b"*?[]^-\\" else b"%c" % byte for byte in begin) + b"*"
 
     def key(self, document_id: str) -> bytes:
         """The key of a document."""

@@ -219,9 +219,13 @@ class AsyncStore(Generic[D]):
     def __aiter__(self) -> AsyncResults[D]:
         return AsyncResults(self._run, partial(iter, self.sync))
 
-    def ids(self) -> AsyncResults[str]:
-        """The ids of all documents, streamed, in the store's order."""
-        return AsyncResults(self._run, self.sync.ids)
+    def ids(self, prefix: str = "") -> AsyncResults[str]:
+        """The ids of all documents, streamed, in the store's order.
+
+        Args:
+            prefix: How the ids begin that are wanted; ``""`` for all.
+        """
+        return AsyncResults(self._run, partial(self.sync.ids, prefix))
 
     async def ensure_index(self, *fields: str) -> str | None:
         """Make `find` on these fields fast, where the store can.

@@ -44,6 +44,8 @@ class BaseDivanBackend:
         exclude_keys: The metadata keys that a fetched document carries.
         known_options: Option → its `divan.options.Option`, or what reads it; `None` if the driver checks them itself.
         scheme_ports: URL scheme → its default port, for those of the driver's schemes that differ from `default_port`.
+        takes_id_field: Whether `find`, `count` and `explain` take ``_id`` as a field that holds a document's id; if
+            not, the Store finishes what asks for it.
         native_types: Classes of the store's own values (BSON's ObjectId, say) that a document may hold as they are.
         batch_size: How many items the Store puts into one bulk call.
         db: The store's native handle: what `connect` returned, or a property of the driver where that returns `None`.
@@ -59,6 +61,7 @@ class BaseDivanBackend:
     exclude_keys: ClassVar[tuple[str, ...]] = ()
     known_options: ClassVar[Mapping[str, Option | Reader] | None] = None
     scheme_ports: ClassVar[Mapping[str, int]] = {}
+    takes_id_field: ClassVar[bool] = False
     native_types: ClassVar[tuple[type, ...]] = ()
     batch_size: ClassVar[int] = 500
 

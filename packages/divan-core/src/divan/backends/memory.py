@@ -39,6 +39,7 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
     default_port: ClassVar[int] = 0
     default_serializers: ClassVar[Mapping[str, Serializer]] = DEFAULT_SERIALIZERS
     known_options: ClassVar[Mapping[str, Option | Reader] | None] = {}
+    takes_id_field: ClassVar[bool] = True
 
     db: _Table
     _lock: threading.Lock  # shared by all that have the same database open

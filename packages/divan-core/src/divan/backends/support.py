@@ -14,15 +14,18 @@ from typing import Any, Final, TypeVar
 from divan.backends.locks import FairLock
 from divan.documents import Document
 from divan.errors import DivanError
-from divan.query import Node, SortKey, comparisons
+from divan.query import ID_PATH, And, Comparison, Node, SortKey, comparisons
 
 __all__ = [
     "DocumentAccessors",
     "FairLock",
     "attempt",
     "first_revision",
+    "id_bounds",
+    "ids_asked_for",
     "matching",
     "names_to_fetch",
+    "prefix_end",
     "readable",
     "rounds",
 ]
@@ -127,7 +130,61 @@ def names_to_fetch(where: Node, sort: Sequence[SortKey], fields: Sequence[str] |
     names = {path.partition(".")[0] for path in fields}
     names.update(key.path[0] for key in sort)
     names.update(comparison.path[0] for comparison in comparisons(where))
-    return sorted(names)
+    return sorted(names - {*ID_PATH})
+
+
+def ids_asked_for(where: And) -> list[str] | None:
+    """The ids of which every document that matches has one, so that it can be fetched by its id.
+
+    Args:
+        where: The filter, which the matcher still has to check.
+
+    Returns:
+        Ids, each once; `None` if the filter does not say which.
+    """
+    for item in where.items:
+        if isinstance(item, Comparison) and item.path == ID_PATH and item.op in ("$eq", "$in"):
+            values = [item.value] if item.op == "$eq" else item.value
+            return list(dict.fromkeys(value for value in values if isinstance(value, str)))
+    return None
+
+
+def id_bounds(where: And) -> tuple[str | None, str | None]:
+    """Between which ids, by code point, every document that matches has its own.
+
+    Args:
+        where: The filter, which the matcher still has to check.
+
+    Returns:
+        The first that it can be, and the last; `None` where there is no bound.
+    """
+    first: list[str] = []
+    last: list[str] = []
+    for item in where.items:
+        if isinstance(item, Comparison) and item.path == ID_PATH and isinstance(item.value, str):
+            if item.op in ("$eq", "$gt", "$gte", "$prefix"):
+                first.append(item.value)
+            if item.op in ("$eq", "$lt", "$lte"):
+                last.append(item.value)
+            elif item.op == "$prefix" and (end := prefix_end(item.value)) is not None:
+                last.append(end)
+    return max(first, default=None), min(last, default=None)
+
+
+def prefix_end(prefix: str) -> str | None:
+    """The end of the range, by code point, of all strings that begin so: the least that is greater than all of them.
+
+    Args:
+        prefix: The beginning.
+
+    Returns:
+        The first string behind the range; `None` if there is none, as for ``""``.
+    """
+    kept = prefix.rstrip("\U0010ffff")
+    if not kept:
+        return None
+    following = ord(kept[-1]) + 1
+    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)  # what lies between is no Unicode
 
 
 def rounds(keys: Sequence[Hashable]) -> Iterator[list[int]]:

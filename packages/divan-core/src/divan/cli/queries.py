@@ -14,12 +14,14 @@ from divan.errors import DivanError
 
 _SORT_HELP: Final = "A field to sort by, as in name, or -name for descending; may be given several times."
 _sort_option = click.option("--sort", multiple=True, metavar="FIELD", help=_SORT_HELP)
+_prefix_option = click.option("--prefix", metavar="TEXT", default="", help="Only documents whose id begins so.")
 _scans_option = click.option("--no-scan", is_flag=True, help="Refuse (exit 5) a query that would read every document.")
 
 
 @click.command(cls=StoreCommand)
 @where_option
 @_sort_option
+@_prefix_option
 @click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", help="Print at most this many.")
 @click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out this many first.")
 @click.option(
@@ -37,6 +39,7 @@ def find(
     target: Target,
     where: dict[str, Any] | None,
     sort: tuple[str, ...],
+    prefix: str,
     limit: int | None,
     skip: int,
     fields: list[str] | None,
@@ -51,7 +54,7 @@ def find(
     --where '{"arrival": {"$gte": "2026-12-01"}}'.
     """
     with opened(target, schema, allow_scans=not no_scan) as (store, values):
-        query = values.where(where)
+        query = _with_prefix(values.where(where), prefix)
         if explaining:
             _explain(store, query, sort, printer)
             return
@@ -61,23 +64,25 @@ def find(
 
 @click.command(cls=StoreCommand)
 @where_option
+@_prefix_option
 @_scans_option
 @schema_option
-def count(target: Target, where: dict[str, Any] | None, no_scan: bool, schema: dict[str, str]) -> None:
+def count(target: Target, where: dict[str, Any] | None, prefix: str, no_scan: bool, schema: dict[str, str]) -> None:
     """Print how many documents match a filter.
 
     Without a filter, all are counted.
     """
     with opened(target, schema, allow_scans=not no_scan) as (store, values):
-        write(f"{store.count(values.where(where))}\n")
+        write(f"{store.count(_with_prefix(values.where(where), prefix))}\n")
 
 
 @click.command(cls=StoreCommand)
+@_prefix_option
 @click.option("--json", "as_json", is_flag=True, help="""One JSON object a line, with the id as its "_id".""")
-def ids(target: Target, as_json: bool) -> None:
+def ids(target: Target, prefix: str, as_json: bool) -> None:
     """Print the ids of all documents, one a line."""
     with opened(target) as (store, _):
-        for id in store.ids():
+        for id in store.ids(prefix):
             if as_json:
                 write(to_json({"_id": id}) + "\n")
             elif "\n" in id or "\r" in id or id[0] == "{":
@@ -101,6 +106,14 @@ def explain(
     """
     with opened(target, schema) as (store, values):
         _explain(store, values.where(where), sort, printer)
+
+
+def _with_prefix(where: Any, prefix: str) -> Any:
+    """A filter, and the beginning of the ids that is asked for beside it."""
+    if not prefix:
+        return where
+    begins = {"_id": {"$prefix": prefix}}
+    return {"$and": [where, begins]} if where else begins
 
 
 def _explain(store: divan.Store, where: Any, sort: tuple[str, ...], printer: Printer) -> None:

@@ -10,6 +10,7 @@ from divan.query.matching import MISSING, Matcher, Query, compile_matcher, rank,
 from divan.query.parsing import Encoder, parse, parse_bound, parse_fields, parse_sort
 from divan.query.tree import (
     COMPARISONS,
+    ID_PATH,
     LOGICAL,
     And,
     Comparison,
@@ -19,11 +20,13 @@ from divan.query.tree import (
     Or,
     SortKey,
     comparisons,
+    is_about_id,
     to_dict,
 )
 
 __all__ = [
     "COMPARISONS",
+    "ID_PATH",
     "LOGICAL",
     "MISSING",
     "And",
@@ -40,6 +43,7 @@ __all__ = [
     "compile_matcher",
     "document_order",
     "finish",
+    "is_about_id",
     "parse",
     "parse_bound",
     "parse_fields",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from divan.errors import DivanError
 from divan.query.matching import MISSING, resolve, sort_key
-from divan.query.tree import SortKey
+from divan.query.tree import ID_PATH, SortKey
 from divan.validation import INT_MAX
 
 _D = TypeVar("_D", bound=Mapping[str, Any])
@@ -36,7 +36,7 @@ def document_order(sort: Sequence[SortKey], get_id: Callable[[_D], str]) -> Call
     """A key function that orders documents by `sort`, ties by id."""
 
     def order(document: _D) -> tuple[Any, ...]:
-        keys = [sort_key(resolve(document, key.path)) for key in sort]
+        keys = [sort_key(get_id(document) if key.path == ID_PATH else resolve(document, key.path)) for key in sort]
         return (
             *(_Reversed(value) if key.descending else value for key, value in zip(sort, keys, strict=True)),
             get_id(document),

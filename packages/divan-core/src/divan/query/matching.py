@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from divan.query.tree import And, Comparison, Node, Not, Or, to_dict
+from divan.documents import Document
+from divan.query.tree import ID_PATH, And, Comparison, Node, Not, Or, to_dict
 
 MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda self: "MISSING", "__slots__": ()})()
 """What `resolve` answers for a field that is not there."""
@@ -22,7 +23,8 @@ class Query(dict[str, Any]):
 
     Attributes:
         tree: The parsed filter; its top is an `And`.
-        matches: The reference matcher: document → whether the filter matches it.
+        matches: The reference matcher: document → whether the filter matches it. A document's id, if the filter asks
+            for that, is a `Document`'s `id`, or what a mapping holds as ``_id``.
     """
 
     __slots__ = ("_matches", "tree")
@@ -126,6 +128,8 @@ def compile_matcher(node: Node) -> Matcher:
 
 def _compile_comparison(comparison: Comparison) -> Matcher:
     test = _TESTS[comparison.op](comparison.value)
+    if comparison.path == ID_PATH:
+        return lambda document: test(document.id if isinstance(document, Document) else document.get("_id", MISSING))
     if len(comparison.path) == 1:
         (name,) = comparison.path
         return lambda document: test(document.get(name, MISSING))
@@ -185,6 +189,10 @@ def _contains(operand: Any) -> _Test:
     return test
 
 
+def _prefix(operand: str) -> _Test:
+    return lambda value: value.__class__ is str and value.startswith(operand)
+
+
 def _negated(make: Callable[[Any], _Test]) -> Callable[[Any], _Test]:
     def make_negated(operand: Any) -> _Test:
         test = make(operand)
@@ -206,4 +214,5 @@ _TESTS: Final[dict[str, Callable[[Any], _Test]]] = {
     "$all": _all,
     "$size": lambda operand: lambda value: isinstance(value, list) and len(value) == operand,
     "$contains": _contains,
+    "$prefix": _prefix,
 }

@@ -7,7 +7,7 @@ from typing import Any, Final, NoReturn
 
 from divan.errors import InvalidDocument, InvalidQuery, shown
 from divan.query.matching import Query
-from divan.query.tree import COMPARISONS, LOGICAL, And, Comparison, Node, Not, Or, SortKey
+from divan.query.tree import COMPARISONS, ID_PATH, LOGICAL, And, Comparison, Node, Not, Or, SortKey
 from divan.validation import INT_MAX, MAX_DEPTH, check_path, validate_value
 
 _CODE_OPERATORS: Final = ("$where", "$function", "$expr", "$accumulator", "$jsonSchema", "$regex", "$text")
@@ -70,7 +70,7 @@ class _Parser:
 
     def field(self, field: str, value: Any, depth: int) -> list[Node]:
         try:
-            path = check_path(field)
+            path = _path(field)
         except InvalidDocument as error:
             raise InvalidQuery(f"{shown(field)} is no field to ask for: {error}") from None
         if not isinstance(value, Mapping) or not any(isinstance(key, str) and key.startswith("$") for key in value):
@@ -107,6 +107,8 @@ class _Parser:
             if not isinstance(value, list | tuple | set | frozenset):
                 raise InvalidQuery(f"{field}: {op} takes a list of values, not {type(value).__name__}")
             return [self.stored(field, op, item) for item in value]
+        if op == "$prefix" and not isinstance(value, str):
+            raise InvalidQuery(f"{field}: $prefix takes the beginning of a string, not {shown(value)}")
         return self.stored(field, op, value)
 
     def stored(self, field: str, op: str, value: Any) -> Any:
@@ -146,14 +148,14 @@ def parse_sort(sort: str | Iterable[str] | None) -> tuple[SortKey, ...]:
         descending = item.startswith("-")
         field = item[1:] if descending else item
         try:
-            keys.append(SortKey(field, descending, check_path(field)))
+            keys.append(SortKey(field, descending, _path(field)))
         except InvalidDocument as error:
             raise InvalidQuery(f"{shown(item)} is no sort key: {error}") from None
     return tuple(keys)
 
 
 def parse_fields(fields: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Check a projection: dotted paths to keep; empty keeps none but the id and revision.
+    """Check a projection: dotted paths to keep; empty keeps none but the id and revision, which are always kept.
 
     Raises:
         InvalidQuery: naming what can't be understood.
@@ -167,10 +169,10 @@ def parse_fields(fields: Iterable[str] | None) -> tuple[str, ...] | None:
     names = tuple(fields)
     for name in names:
         try:
-            check_path(name)
+            _path(name)
         except InvalidDocument as error:
             raise InvalidQuery(f"{shown(name)} is no field to return: {error}") from None
-    return names
+    return tuple(name for name in names if name != "_id")
 
 
 def parse_bound(name: str, value: int | None) -> int | None:
@@ -182,6 +184,15 @@ def parse_bound(name: str, value: int | None) -> int | None:
     if value is not None and not _is_whole(value):
         raise InvalidQuery(f"{name} takes a whole number from 0 to 2**63-1, not {shown(value)}")
     return value
+
+
+def _path(field: object) -> tuple[str, ...]:
+    """The names of a dotted path, or `ID_PATH`.
+
+    Raises:
+        InvalidDocument: if it can be no field's.
+    """
+    return ID_PATH if field == "_id" else check_path(field)
 
 
 def _is_whole(value: object) -> bool:

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 COMPARISONS: Final = (
-    "$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$all", "$size", "$contains",
+    "$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$all", "$size", "$contains", "$prefix",
 )  # fmt: skip
 """The operators that compare one field."""
+
+ID_PATH: Final = ("_id",)
+"""The path of the document's id, which filters and sorts take for a field of every document."""
 
 LOGICAL: Final = ("$and", "$or", "$not")
 """The operators that combine filters."""
@@ -97,6 +100,11 @@ def comparisons(node: Node) -> Iterator[Comparison]:
     else:
         for item in node.items:
             yield from comparisons(item)
+
+
+def is_about_id(node: Node) -> bool:
+    """Whether any comparison of a filter is with the document's id."""
+    return any(comparison.path == ID_PATH for comparison in comparisons(node))
 
 
 def to_dict(tree: Node) -> dict[str, Any]:

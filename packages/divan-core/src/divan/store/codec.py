@@ -152,7 +152,7 @@ class Codec:
             self.check_open()
         if isinstance(raw, DivanError):
             raise raw
-        return self._backend.get_id_for_document(raw)
+        return raw.id if raw.__class__ is Document else self._backend.get_id_for_document(raw)
 
     def check_open(self) -> None:
         """Do nothing while the Store is open.
@@ -183,6 +183,10 @@ class Codec:
         serializer = self._fields.get(field)
         if serializer is None or op in _UNENCODED:
             return value
+        if op == "$prefix" and serializer.serialize is not None:
+            raise InvalidQuery(
+                f"{field}: $prefix asks how a text begins, and a {serializer.field_type} is none; ask for a range"
+            )
         if op in _RANGES and not serializer.ordered:
             raise InvalidQuery(_unordered(field, serializer, op))
         return serializer.encode(field, value)

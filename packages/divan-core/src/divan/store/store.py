@@ -26,16 +26,15 @@ from divan.query import (
     Query,
     SortKey,
     comparisons,
-    finish,
     parse,
     parse_bound,
     parse_fields,
-    project,
 )
 from divan.serializers import FieldSerializer, resolve_schema
 from divan.store.bulk import batches, check_answers, check_ids, pair, run_bulk
 from divan.store.codec import Codec
 from divan.store.events import Events, PluginSet
+from divan.store.queries import Queries
 from divan.store.results import Results
 from divan.store.schemas import Model, read_schema
 from divan.updates import Change
@@ -59,15 +58,6 @@ class _Guard(TypedDict, total=False):
 
     rev: str
     document: Any
-
-
-class _Window(TypedDict, total=False):
-    """What a driver is left to do of a `find`, beside its filter."""
-
-    sort: Sequence[SortKey]
-    limit: int | None
-    skip: int
-    fields: Sequence[str]
 
 
 class Store(Generic[D]):
@@ -119,6 +109,7 @@ class Store(Generic[D]):
         self._document = self._codec.document
         self._found = self._codec.found if model is None else self._codec.found_instance
         self._takes = taken_arguments(type(backend))
+        self._queries = Queries(type(backend), self._takes, self._codec)
         from divan.ids import new_id  # 2 ms that `import divan` need not spend
 
         self._new_id = new_id
@@ -342,7 +333,7 @@ class Store(Generic[D]):
         """The documents that match a filter, streamed.
 
         Args:
-            where: The filter; `None` or ``{}`` matches everything.
+            where: The filter; `None` or ``{}`` matches everything. The document's id is the field ``_id``.
             sort: ``"field"``, ``"-field"`` for descending, or a list of them; missing first, ties by id. Without one,
                 the order is the store's.
             limit: How many to return at most.
@@ -362,7 +353,7 @@ class Store(Generic[D]):
         parse_bound("skip", skip)
         names = parse_fields(fields)
         self._refuse_scan(query, keys)
-        source = self._find(query, keys, limit, skip or 0, names)
+        source = self._queries.find(self._backend, query, keys, limit, skip or 0, names)
         read = self._found if names is None else self._codec.found
         return Results(read, source, self._codec.check_open)
 
@@ -375,7 +366,7 @@ class Store(Generic[D]):
         query = self._codec.query(where)
         if query:
             self._refuse_scan(query, ())
-        return int(self._backend.count(query))
+        return self._queries.count(self._backend, query)
 
     def explain(
         self, where: Mapping[str, Any] | None = None, *, sort: str | Iterable[str] | None = None
@@ -385,13 +376,25 @@ class Store(Generic[D]):
         Raises:
             InvalidQuery: as for `find`.
         """
-        return self._backend.explain(self._codec.query(where), self._codec.sort_keys(sort))
+        return self._queries.explain(self._backend, self._codec.query(where), self._codec.sort_keys(sort))
 
     def __iter__(self) -> Iterator[D]:
         return Results(self._found, self._backend.iter_documents(), self._codec.check_open)
 
-    def ids(self) -> Iterator[str]:
-        """The ids of all documents, streamed, in the store's order."""
+    def ids(self, prefix: str = "") -> Iterator[str]:
+        """The ids of all documents, streamed, in the store's order.
+
+        Args:
+            prefix: How the ids begin that are wanted; ``""`` for all.
+
+        Raises:
+            InvalidQuery: if `prefix` is no string, or the query would scan where scans are not allowed.
+        """
+        if prefix != "":
+            query = parse({"_id": {"$prefix": prefix}})
+            self._refuse_scan(query, ())
+            source = self._queries.find(self._backend, query, (), None, 0, ())
+            return Results(self._codec.found_id, source, self._codec.check_open)
         if "fields" in self._takes["find"]:
             source = self._backend.find(parse(None), fields=())
         else:
@@ -411,6 +414,8 @@ class Store(Generic[D]):
             InvalidQuery: if a field can't be one.
         """
         names = parse_fields(fields)
+        if "_id" in fields:
+            raise InvalidQuery("_id needs no index: every store finds documents by their id; leave it out")
         if not names:
             raise InvalidQuery("ensure_index() takes at least one field")
         return self._backend.ensure_index(*names)
@@ -666,37 +671,10 @@ class Store(Generic[D]):
 
     # Queries
 
-    def _find(
-        self, query: Query, keys: tuple[SortKey, ...], limit: int | None, skip: int, names: tuple[str, ...] | None
-    ) -> Iterator[Any]:
-        """Let the driver do what it takes arguments for, and do the rest here."""
-        takes = self._takes["find"]
-        window: _Window = {}
-        if keys and "sort" in takes:
-            window["sort"] = keys
-            keys = ()
-        if not keys:
-            if "limit" in takes and "skip" in takes:
-                window["limit"], window["skip"] = limit, skip
-                limit, skip = None, 0
-            if names is not None and "fields" in takes:
-                window["fields"] = names
-                names = None
-        found = self._backend.find(query, **window)
-        if keys or limit is not None or skip:
-            found = finish(found, get_id=self.backend.get_id_for_document, sort=keys, limit=limit, skip=skip)
-        if names is None:
-            return found
-        return (self._project(raw, names) for raw in found)
-
-    def _project(self, raw: Any, names: tuple[str, ...]) -> Any:
-        document = self._codec.adopt(raw)
-        return Document(project(document, names), document.id, document.rev)
-
     def _refuse_scan(self, query: Query, keys: tuple[SortKey, ...]) -> None:
         if self._allow_scans:
             return
-        if self._backend.explain(query, keys).scan:
+        if self._queries.explain(self._backend, query, keys).scan:
             names = dict.fromkeys(comparison.field for comparison in comparisons(query.tree))
             fields = ", ".join(map(repr, names)) or "the fields you ask for"
             raise InvalidQuery(

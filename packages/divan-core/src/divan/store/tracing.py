@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from divan.documents import REMOVE, Document
@@ -104,8 +105,8 @@ class TracedStore(Store[D]):
     def __iter__(self) -> Iterator[D]:
         return self._stream(Call(self, "iter"), self._store.__iter__)
 
-    def ids(self) -> Iterator[str]:
-        return self._stream(Call(self, "ids"), self._store.ids)
+    def ids(self, prefix: str = "") -> Iterator[str]:
+        return self._stream(Call(self, "ids"), partial(self._store.ids, prefix))
 
     def ensure_index(self, *fields: str) -> str | None:
         return self._tell(Call(self, "ensure_index"), self._store.ensure_index, *fields)

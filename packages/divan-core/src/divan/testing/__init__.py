@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from divan.testing.checks.documents import BadDocuments, GoodDocuments
     from divan.testing.checks.errors import Errors, Life
     from divan.testing.checks.field_types import FieldTypes
+    from divan.testing.checks.id_field import IdField
     from divan.testing.checks.ids import Ids
     from divan.testing.checks.indexes import Indexes
     from divan.testing.checks.network import Network
@@ -87,7 +88,8 @@ _HOMES: Final = {
     "BIG_INTS": "limits", "LARGE_DOCUMENTS": "limits", "SCRIPT_NAMES": "limits", "TINY_FLOATS": "limits",
     "WHOLE_FLOATS": "limits", "BadDocuments": "checks.documents", "Bulk": "checks.bulk", "Conformance": "conformance",
     "Crud": "checks.crud", "Errors": "checks.errors", "FieldTypes": "checks.field_types",
-    "GeneratedQueries": "checks.queries", "GoodDocuments": "checks.documents", "Ids": "checks.ids",
+    "GeneratedQueries": "checks.queries", "GoodDocuments": "checks.documents", "IdField": "checks.id_field",
+    "Ids": "checks.ids",
     "Increments": "checks.updates", "Indexes": "checks.indexes", "Life": "checks.errors",
     "LostUpdates": "checks.concurrency", "Network": "checks.network", "Numbers": "checks.numbers",
     "Privacy": "checks.crud", "QueryMeaning": "checks.queries", "RandomCalls": "checks.random_calls",
@@ -145,6 +147,7 @@ __all__ = [
     "FieldTypes",
     "GeneratedQueries",
     "GoodDocuments",
+    "IdField",
     "Ids",
     "Increments",
     "Indexes",

@@ -106,7 +106,7 @@ class StoreChecks:
         return self._emptied(request, fresh_url)
 
     def loaded(
-        self, request: pytest.FixtureRequest, url: str, name: str, data: Callable[[], list[dict[str, Any]]]
+        self, request: pytest.FixtureRequest, url: str, name: str, data: Callable[[], list[Any]]
     ) -> tuple[Store, list[Document]]:
         """A Store whose database holds a data set, and its documents: stored once for the checks that only read it.
 
@@ -114,7 +114,7 @@ class StoreChecks:
             request: The check's own.
             url: The fixture `fresh_url`.
             name: What the data set is called.
-            data: Makes the fields of its documents.
+            data: Makes the fields of its documents, or pairs of an id and fields.
         """
         databases = _databases(request)
         loaded = databases.loaded.get(url)
@@ -122,7 +122,8 @@ class StoreChecks:
             databases.loaded.pop(url, None)
             documents = self._emptied(request, url).create_many(data())
             # In plain form, as they were meant: what the store made of them is what the checks look at.
-            documents = [Document(fields, document.id) for fields, document in zip(data(), documents, strict=True)]
+            given = (item[1] if isinstance(item, tuple) else item for item in data())
+            documents = [Document(fields, document.id) for fields, document in zip(given, documents, strict=True)]
             loaded = databases.loaded[url] = (name, documents)
         return self._open_shared(request, url), loaded[1]
 

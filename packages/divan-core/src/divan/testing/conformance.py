@@ -8,6 +8,7 @@ from divan.testing.checks.crud import Crud, Privacy
 from divan.testing.checks.documents import BadDocuments, GoodDocuments
 from divan.testing.checks.errors import Errors, Life
 from divan.testing.checks.field_types import FieldTypes
+from divan.testing.checks.id_field import IdField
 from divan.testing.checks.ids import Ids
 from divan.testing.checks.indexes import Indexes
 from divan.testing.checks.network import Network
@@ -34,6 +35,7 @@ class Conformance(
     Indexes,
     Bulk,
     Ids,
+    IdField,
     BadDocuments,
     GoodDocuments,
     Text,

@@ -87,7 +87,7 @@ class Generator:
             field = self._random.choice(FIELDS)
             conditions = {first: self._operand(first, field), second: self._operand(second, field)}
             return {field: conditions} if self._random.random() < 0.5 else {field: conditions, **self._simple()}
-        field = self._random.choice(FIELDS)
+        field = self._random.choice(("any", "text") if kind == "$prefix" else FIELDS)
         if kind == "a plain value":
             return {field: self._like(field)}
         return {field: {kind: self._operand(kind, field)}}
@@ -111,6 +111,8 @@ class Generator:
             return [self._like(field) for _ in range(self._random.randint(0, 4))]
         if op == "$all":
             return [self._random.choice(self._item(field)) for _ in range(self._random.randint(0, 2))]
+        if op == "$prefix":
+            return self._random.choice(_TEXTS)[: self._random.randint(0, 2)]
         if op == "$contains":
             return self._random.choice(self._item(field))
         return self._like(field)

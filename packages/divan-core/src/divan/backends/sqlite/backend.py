@@ -56,6 +56,7 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
     exclude_keys: ClassVar[tuple[str, ...]] = ()
     known_options: ClassVar[Mapping[str, Option | Reader] | None] = OPTIONS
     batch_size: ClassVar[int] = 1000
+    takes_id_field: ClassVar[bool] = True
 
     @property
     def db(self) -> sqlite3.Connection:

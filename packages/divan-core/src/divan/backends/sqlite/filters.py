@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 
 from divan.backends.sqlite.abilities import Numbers, abilities, is_ordinary
 from divan.backends.sqlite.sql import NUL_SQL, is_plain, json_path, rank_sql, value_sql
-from divan.query import And, Comparison, Node, Not, SortKey
+from divan.backends.support import prefix_end
+from divan.query import ID_PATH, And, Comparison, Node, Not, SortKey
 from divan.validation import INT_MAX
 
 _MAX_COMPARISONS: Final = 200  # SQLite takes expressions 1,000 levels deep, and a chain of ANDs counts as levels
@@ -25,6 +26,9 @@ _MAX_NESTING: Final = 8  # the stack of SQLite's parser may hold 100 entries
 _MAX_SORT_KEYS: Final = 16
 _MAX_NEAR: Final = 50
 _SLACK: Final = 1e-12  # of a number: far more than SQLite is ever off by, and still next to nothing
+
+_PINNING: Final = frozenset({"$gt", "$gte", "$lt", "$lte", "$prefix"})
+"""Operators that let in values of one rank alone."""
 
 _ORDERINGS: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
@@ -105,7 +109,7 @@ def plan_query(table: str, tree: And, sort: Sequence[SortKey], *, strings: bool 
         if isinstance(item, Comparison) and budget and is_plain(item.path) and (near := writer.write_near(item)):
             budget -= 1
             conditions.append(near)
-    paths = {key.path for key in sort}
+    paths = {key.path for key in sort} - {ID_PATH}
     order = ""
     if sort and sorts and strings and len(sort) <= _MAX_SORT_KEYS and all(map(is_plain, paths)):
         order = _order(sort, pushed)
@@ -126,17 +130,19 @@ def plan_query(table: str, tree: And, sort: Sequence[SortKey], *, strings: bool 
 
 def _order(sort: Sequence[SortKey], pushed: Sequence[Node]) -> str:
     """The sort as SQL, without what the filter makes equal: SQLite would not see that an index gives the rest."""
-    parts = []
+    parts: list[str] = []
     tests: dict[tuple[str, ...], set[str]] = {}
     for item in pushed:
         if isinstance(item, Comparison) and item.value is not None:
             tests.setdefault(item.path, set()).add(item.op)
     for key in sort:
         direction = " DESC" if key.descending else ""
+        if key.path == ID_PATH:  # behind which nothing is left to sort
+            return f" ORDER BY {', '.join((*parts, f'id{direction}'))}"
         ops = tests.get(key.path, set())
         if "$eq" in ops:
             continue
-        if not ops.intersection(_ORDERINGS):
+        if not ops.intersection(_PINNING):
             parts.append(f"{rank_sql(key.path)}{direction}")
         parts.append(f"{value_sql(key.path)}{direction}")
     return f" ORDER BY {', '.join((*parts, 'id'))}"
@@ -152,7 +158,11 @@ def _cost(node: Node, numbers: Numbers, strings: bool, nesting: int = _MAX_NESTI
             if not all(_is_exact(item, numbers, strings) for item in value):
                 return _NEVER
             return max(1, len(value)) if op == "$all" else 1
-        return 1 if op in ("$exists", "$size") or _is_exact(value, numbers, strings) else _NEVER
+        if op in ("$exists", "$size"):
+            return 1
+        if not _is_exact(value, numbers, strings):
+            return _NEVER
+        return 2 if op == "$prefix" else 1
     if not nesting:
         return _NEVER
     if isinstance(node, Not):
@@ -226,6 +236,8 @@ class _Writer:
             return self._equal(path, value)
         if op in _ORDERINGS:
             return self._ordered(path, op, value)
+        if op == "$prefix":
+            return self._begins(path, value)
         rank = rank_sql(path)
         if op == "$in":
             return self._in(path, value)
@@ -258,6 +270,12 @@ class _Writer:
         if value is None:
             return f"({rank_sql(path)}=1)" if op in ("$gte", "$lte") else "0"
         return self._compare(path, _ORDERINGS[op], value)
+
+    def _begins(self, path: tuple[str, ...], prefix: str) -> str:
+        """Whether the string at the path begins so; bytes of UTF-8, by which SQLite compares, sort by code point."""
+        end = prefix_end(prefix)
+        begins = self._compare(path, ">=", prefix)
+        return begins if end is None else f"({begins} AND {self._compare(path, '<', end)})"
 
     def _compare(self, path: tuple[str, ...], operator: str, value: Any) -> str:
         self.parameters.append(int(value) if value.__class__ is bool else value)
@@ -293,6 +311,7 @@ class _Writer:
 
     def _kind(self, path: tuple[str, ...], value: Any) -> int:
         if value.__class__ is str:
-            self.string_paths.add(path)
+            if path != ID_PATH:
+                self.string_paths.add(path)
             return 4
         return 2 if value.__class__ is bool else 3

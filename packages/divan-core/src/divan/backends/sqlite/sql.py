@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from divan.query import ID_PATH
+
 # What these names are written as inside a JSON document is never escaped, so that comparing bytes finds them.
 _NAME: Final = re.compile(r"[A-Za-z0-9_ -]+")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -48,6 +50,8 @@ def json_path(path: tuple[str, ...]) -> str:
 @lru_cache(maxsize=1024)
 def rank_sql(path: tuple[str, ...]) -> str:
     """The expression for `divan.query.rank` of the field at a plain path."""
+    if path == ID_PATH:
+        return "4"
     return (
         f"CASE json_type(body,{json_path(path)}) WHEN 'null' THEN 1 WHEN 'true' THEN 2 WHEN 'false' THEN 2 "
         "WHEN 'integer' THEN 3 WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 6 "
@@ -58,6 +62,8 @@ def rank_sql(path: tuple[str, ...]) -> str:
 @lru_cache(maxsize=1024)
 def value_sql(path: tuple[str, ...]) -> str:
     """The expression for the value of the field at a plain path."""
+    if path == ID_PATH:
+        return "id"
     return f"json_extract(body,{json_path(path)})"
 
 
