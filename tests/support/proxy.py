@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Self
+from typing import Final, Literal, Self
 
+AnswerFault = Literal[
+    "cut", "first byte", "half", "all but one", "swallow", "corrupt", "garble", "delay", "reset", "half-close", "drip"
+]
+"""What may befall an answer: it is cut (before, behind its first byte, in its middle, before its last byte), kept back,
+replaced by nonsense, garbled, late, lost with its connection, followed by no more, or sent byte by byte."""
+
+_KEPT: Final[dict[str, Callable[[int], int]]] = {
+    "cut": lambda length: 0,
+    "first byte": lambda length: 1,
+    "half": lambda length: length // 2,
+    "all but one": lambda length: length - 1,
+}
+"""A fault that cuts an answer → how many of its bytes are sent."""
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+"""Linux' option by which closing a connection resets it."""
 _CHUNK = 65_536
 _FIN_WAIT1 = 4  # Linux' number of the state in which the other end does not know yet that a connection is closed
 
@@ -41,7 +59,8 @@ class Proxy:
             self._tls.load_cert_chain(*certificate)
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._answer_faults: list[str] = []
+        self._answer_faults: list[AnswerFault] = []
+        self._lost_requests = 0
         self._silent = False
         self._stopped = False
         self.round_trips = 0
@@ -52,17 +71,20 @@ class Proxy:
 
     def start(self) -> Self:
         """Begin to accept connections."""
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
         return self
 
     def stop(self) -> None:
         """Close the listener and every connection."""
         self._stopped = True
+        self._close_listener()
+        self.drop_connections()
+
+    def _close_listener(self) -> None:
         # shutdown() wakes the thread in accept(); close() alone does not.
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.drop_connections()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -89,20 +111,57 @@ class Proxy:
                 _close(one)
             self._open.clear()
 
+    def fail_next_answer(self, fault: AnswerFault, times: int = 1) -> None:
+        """Let the next request reach the server, and have its answer meet a fault.
+
+        Args:
+            fault: Which.
+            times: How many answers meet it.
+        """
+        with self._lock:
+            self._answer_faults += [fault] * times
+
     def cut_next_answer(self, times: int = 1) -> None:
         """Let the next request reach the server, and close its connection in place of the answer."""
-        with self._lock:
-            self._answer_faults += ["cut"] * times
+        self.fail_next_answer("cut", times)
 
     def swallow_next_answer(self) -> None:
         """Let the next request reach the server, and send nothing back; the connection stays open."""
-        with self._lock:
-            self._answer_faults.append("swallow")
+        self.fail_next_answer("swallow")
 
     def corrupt_next_answer(self) -> None:
         """Let the next request reach the server, and answer the client with bytes that are no answer's."""
+        self.fail_next_answer("corrupt")
+
+    def lose_next_request(self) -> None:
+        """Close the next request's connection before the server has seen anything of it."""
         with self._lock:
-            self._answer_faults.append("corrupt")
+            self._lost_requests += 1
+
+    def clear_faults(self) -> None:
+        """Forget the faults that no request has met yet."""
+        with self._lock:
+            self._answer_faults.clear()
+            self._lost_requests = 0
+
+    def refuse(self) -> None:
+        """Close every connection, and refuse new ones until `listen`; the port stays this proxy's own."""
+        self._close_listener()
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind((self.host, self.port))  # without listening: whoever connects is refused
+        self.drop_connections()
+
+    def listen(self) -> None:
+        """Accept connections again after `refuse`."""
+        self._listener.listen(128)
+        self.start()
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected now."""
+        with self._lock:
+            return len(self._open) // 2
 
     def hang(self) -> None:
         """From now on accept connections and requests, and pass nothing on."""
@@ -115,10 +174,10 @@ class Proxy:
 
     # Forwarding
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while not self._stopped:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
@@ -153,6 +212,9 @@ class Proxy:
                         link.answered = False
                     if reader:
                         self.requests += reader.feed(data)
+                    if self._lost_requests and not self._silent:
+                        self._lost_requests -= 1
+                        break
                     passes = not self._silent and client in self._open
                 if passes:
                     server.sendall(data)
@@ -165,11 +227,26 @@ class Proxy:
                 with self._lock:
                     fault = self._answer_faults.pop(0) if self._answer_faults and not link.answered else ""
                     link.answered = True
-                if fault == "cut":
-                    break
                 if fault == "corrupt":
                     data = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"_id":'
-                swallowing = swallowing or fault == "swallow"
+                elif fault == "garble":
+                    data = bytes(byte ^ 0xFF for byte in data)
+                elif fault == "delay":
+                    time.sleep(0.1)  # the fault itself
+                elif fault == "reset":
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                    break
+                elif fault == "half-close":
+                    client.shutdown(socket.SHUT_WR)
+                elif fault == "drip":
+                    for number in range(len(data)):
+                        client.sendall(data[number : number + 1])
+                        time.sleep(0.05)  # the fault itself: each byte is in time
+                    continue
+                elif fault in _KEPT:
+                    client.sendall(data[: _KEPT[fault](len(data))])
+                    break
+                swallowing = swallowing or fault in ("swallow", "half-close")
                 if not self._silent and not swallowing:
                     client.sendall(data)
         self._hang_up(server, client)
@@ -236,4 +313,6 @@ def _close(one: socket.socket) -> None:
 def _shut_down(one: socket.socket) -> None:
     """Wake the thread that reads from it, which close() alone does not."""
     with suppress(OSError):
-        socket.socket.shutdown(one, socket.SHUT_RDWR)  # TLS' own would take the cipher from under that thread
+        is_reset = one.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_NO_LINGER)) == _NO_LINGER
+        # TLS' own would take the cipher from under that thread.
+        socket.socket.shutdown(one, socket.SHUT_RD if is_reset else socket.SHUT_RDWR)

@@ -88,7 +88,7 @@ def test_an_answer_that_drips_ends_in_time(
         began = time.monotonic()
         with pytest.raises(OperationTimeout, match="timeout="):
             call(store)
-        assert 0.5 < time.monotonic() - began < 6  # and not as long as it drips, which is for ever
+        assert 0.5 < time.monotonic() - began < 30  # and not as long as it drips, which is for ever
 
 
 def test_tls_to_a_server_that_speaks_none_ends_in_time() -> None:
@@ -107,7 +107,7 @@ def test_tls_to_a_server_that_speaks_none_ends_in_time() -> None:
             began = time.monotonic()
             with pytest.raises(ConnectionFailed):
                 _open(port, "couchdbs", connect_timeout=0.5, timeout=60)
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 45
 
 
 # Connections

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -20,10 +19,8 @@ from divan.errors import (
     StoreError,
 )
 from divan.testing.checks.network import closed_port
-from divan_couchdb import CouchDBBackend
 
 from tests.support.proxy import Proxy
-from tests.support.servers import Server
 
 pytestmark = pytest.mark.live
 
@@ -56,29 +53,6 @@ def test_a_server_that_takes_no_connection(database: str) -> None:
                 waiting.enter_context(socket.create_connection(("127.0.0.1", port), timeout=0.2))
         with pytest.raises(ConnectionFailed, match="connect_timeout="):
             divan.open("couchdb", database=database, host="127.0.0.1", port=port, connect_timeout=0.2)
-
-
-def test_a_server_that_stops_answering(
-    couchdb_server: Server, store: Store, database: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with _open_impatiently(couchdb_server.behind(proxy), database) as impatient:
-        proxy.hang()
-        with pytest.raises(OperationTimeout):
-            impatient.create({})
-        proxy.resume()
-        backend = impatient.backend
-        assert isinstance(backend, CouchDBBackend)
-        patient = replace(backend._client.settings, timeout=30.0)  # a server may be slow
-        monkeypatch.setattr(backend._client, "settings", patient)
-        assert impatient.count() == 0
-
-
-def _open_impatiently(server: Server, database: str) -> Store:
-    """A Store with the shortest timeout within which this machine can open it."""
-    for seconds in ("0.5", "2", "8"):
-        with suppress(OperationTimeout):
-            return divan.open(server.store_url(database, timeout=seconds))
-    return divan.open(server.store_url(database, timeout="30"))
 
 
 def test_an_answer_that_cant_be_read_is_no_missing_document(wired: Store, proxy: Proxy) -> None:

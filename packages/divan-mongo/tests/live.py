@@ -1,13 +1,16 @@
-"""What the tests on a live MongoDB call by name: the raw collection's type, and a listener that notes commands."""
+"""What the tests on a live MongoDB call by name: the raw collection's type, options, a listener that notes commands."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pymongo.collection import Collection
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 Raw = Collection[dict[str, Any]]
+
+MONITOR_SILENT: Final = "serverMonitoringMode=poll&heartbeatFrequencyMS=3600000"
+"""Options by which pymongo's monitor asks nothing after its first question: no fault of a proxy's meets its answers."""
 
 
 class Commands(CommandListener):

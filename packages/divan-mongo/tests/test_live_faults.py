@@ -6,7 +6,6 @@ import socket
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import divan
 import pymongo
@@ -15,6 +14,8 @@ from divan.testing.checks.network import closed_port
 
 from tests.support.proxy import Proxy
 from tests.support.servers import Server
+
+from .live import MONITOR_SILENT
 
 pytestmark = pytest.mark.live
 
@@ -76,8 +77,7 @@ def test_the_hosts_of_a_srv_name_that_does_not_exist_cannot_be_reached() -> None
         divan.open("mongodb+srv://cluster.example.invalid/a?connect_timeout=0.5")
 
 
-# After its first question pymongo's monitor asks nothing more, so that no fault of the proxy's meets its answer.
-_ALONE = "directConnection=true&serverMonitoringMode=poll&heartbeatFrequencyMS=3600000"
+_ALONE = f"directConnection=true&{MONITOR_SILENT}"
 
 
 @pytest.fixture
@@ -93,23 +93,6 @@ def proxied(mongo_server: Server, database: str) -> Iterator[tuple[divan.Store, 
         yield store, proxy
     with divan.open(mongo_server.store_url(database)) as last:
         last.backend.client.drop_database(database)  # type: ignore[attr-defined]
-
-
-def test_a_server_that_stops_answering_times_out(proxied: tuple[divan.Store, Proxy], database: str) -> None:
-    patient, proxy = proxied
-    patient.close()  # which says goodbye, and would wait for an answer
-    with _open_impatiently(f"mongo://127.0.0.1:{proxy.port}/{database}?{_ALONE}") as store:
-        proxy.hang()
-        with pytest.raises(divan.OperationTimeout):
-            store.update("ada", {"n": 2})
-
-
-def _open_impatiently(url: str) -> divan.Store:
-    """A Store with the shortest timeout within which this machine can open it."""
-    for seconds in (1.5, 6):
-        with suppress(divan.OperationTimeout):
-            return divan.open(f"{url}&timeout={seconds}&connect_timeout={seconds}")
-    return divan.open(f"{url}&timeout=30&connect_timeout=30")
 
 
 def test_a_lost_answer_creates_no_second_document(proxied: tuple[divan.Store, Proxy]) -> None:

@@ -276,7 +276,7 @@ def test_a_call_ends_in_time_though_the_answer_does_not(answer: Answer) -> None:
                 took = time.monotonic() - began
                 if isinstance(caught.value, divan.BulkError):
                     assert {type(error) for error in caught.value.errors.values()} == {divan.OperationTimeout}, name
-                assert 0.3 < took < 20, name
+                assert 0.3 < took < 60, name
                 server.odd = None
 
 

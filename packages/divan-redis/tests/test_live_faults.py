@@ -18,13 +18,9 @@ from tests.support.proxy import Proxy
 from tests.support.resp import call
 from tests.support.servers import Server
 
-from .live import each, in_threads
+from .live import each
 
 pytestmark = pytest.mark.live
-
-
-UNHURRIED = "timeout=3&connect_timeout=60"
-"""Of a Store that meets a timeout after calls that have to succeed, or before: they may be slow on a busy machine."""
 
 
 def test_no_server_is_a_failed_connection() -> None:
@@ -43,28 +39,6 @@ def test_a_server_that_never_answers_is_a_timeout_at_open(scheme: str) -> None:
         port = hung.getsockname()[1]
         with pytest.raises(divan.OperationTimeout, match=r"within 0\.2 s"):
             divan.open(f"{scheme}://127.0.0.1:{port}/x?timeout=0.2")
-
-
-def test_a_server_that_hangs_is_a_timeout_and_the_store_recovers(proxy: Proxy, database: str) -> None:
-    with divan.open(f"redis://127.0.0.1:{proxy.port}/{database}?{UNHURRIED}") as store:
-        store.create({"n": 1}, id="x")
-        proxy.hang()
-        actions = each(
-            lambda: store.get("x"),
-            lambda: store.update("x", {"n": 2}),
-            lambda: store.get_many(["x"]),
-            lambda: list(store),
-            lambda: store.ping(),
-        )
-
-        def work(number: int) -> None:
-            with pytest.raises(divan.OperationTimeout):
-                actions[number]()
-
-        in_threads(len(actions), work)  # at once, as each takes the whole timeout
-        proxy.resume()
-        assert store.get("x") == {"n": 1}
-        store.delete("x")
 
 
 def test_a_late_answer_never_meets_another_call(watched: Store, proxy: Proxy) -> None:

@@ -63,26 +63,33 @@ class Calls:
             function: What makes the call; whatever it sends is bounded.
             *args: Its arguments.
         """
+        return self._run(monotonic(), function, args)
+
+    def _run(self, began: float, function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
+        """Make a call in what is left of its time; a server is looked for first if none is known."""
         if self.client is not None and not self.client.nodes:
-            self._make(self._find_server)
+            self._make(self._find_server, self.client, began)
         # A context of its own, since an exception could keep pymongo.timeout() from setting this thread's back.
         context = copy_context()
         if threading.current_thread() is threading.main_thread() and _may_raise():
-            result: _T = self._run_aside(_Job(context, self._before, (monotonic(), function, args)))
+            result: _T = self._run_aside(_Job(context, self._in_time, (began, function, args)))
             return result
         try:
-            return context.run(_within, self._seconds, function, args)
+            return context.run(self._in_time, began, function, args)
         except (DivanError, GeneratorExit):
             raise
         except BaseException:
             self._was_interrupted = True
             raise
 
-    def _find_server(self) -> None:
+    def _find_server(self, client: MongoClient[Any], began: float) -> None:
         """Wait for a server where none is known: within a call's bound, pymongo would take all of its time for that."""
-        assert self.client is not None
+        seconds = client.options.server_selection_timeout
+        left = self._left(began)
         with translating(self._label):
-            self.client.admin.command("ping")
+            copy_context().run(
+                _within, seconds if left is None else min(left, seconds), client.admin.command, ("ping",)
+            )
 
     def read(self, function: Callable[..., _T], *args: Any) -> _T:
         """Make a call that ends in time, a second time if the connection broke; see `run`.
@@ -91,8 +98,13 @@ class Calls:
             function: What makes the call, and changes nothing.
             *args: Its arguments.
         """
-        result: _T = self.run(_twice, function, args)
-        return result
+        began = monotonic()
+        try:
+            return self._run(began, function, args)
+        except DivanError as error:
+            if not is_dropped(error):
+                raise
+        return self._run(began, function, args)
 
     def write(self, function: Callable[..., _T], *args: Any) -> _T:
         """Make a write of a single document, within the time of a call.
@@ -178,12 +190,25 @@ class Calls:
         finally:
             del job  # which the error's traceback would hold, and it the error
 
-    def _before(self, began: float, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    def _in_time(self, began: float, function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
         """Make a call in what is left of its time."""
-        left = self._seconds and self._seconds - (monotonic() - began)
-        if left is not None and left <= 0:
-            raise OperationTimeout(f"{self._label}: a call that was interrupted has not ended; nothing was sent")
-        return _within(left, function, args)
+        return _within(self._left(began), function, args)
+
+    def _left(self, began: float) -> float | None:
+        """How many seconds a call has left; `None` if it may take as long as it takes.
+
+        Raises:
+            OperationTimeout: if none are left.
+        """
+        if self._seconds is None:
+            return None
+        left = self._seconds - (monotonic() - began)
+        if left <= 0:
+            raise OperationTimeout(
+                f"{self._label}: no answer within {self._seconds:g} s, for a connection was lost, or an earlier call "
+                "that was interrupted has not ended; raise timeout= if the server is slow"
+            )
+        return left
 
 
 class _Job:
@@ -250,13 +275,4 @@ def _may_raise() -> bool:
 
 def _within(seconds: float | None, function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
     pymongo.timeout(seconds).__enter__()  # for good: the context is this call's alone, and setting it back takes time
-    return function(*args)
-
-
-def _twice(function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
-    try:
-        return function(*args)
-    except DivanError as error:
-        if not is_dropped(error):
-            raise
     return function(*args)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -128,18 +129,23 @@ class Queries:
             skip: How many to leave out first.
             projection: The fields to fetch; `None` for all.
         """
-        cursor = search(
-            self._collection, condition, projection=projection, skip=skip, limit=limit, sort=order,
+        make_cursor = partial(
+            search, self._collection, condition, projection=projection, skip=skip, limit=limit, sort=order,
             allow_disk_use=True if order else None,
         )  # fmt: skip
+        cursor, page = self._calls.begin(self._first, make_cursor)
         try:
-            page = self._calls.begin(self._next, cursor)
             while page is not None:
                 yield from read_page(page, self._label)
                 page = self._calls.run(self._next, cursor)
         finally:
             if cursor.alive:
                 self._calls.run(cursor.close)
+
+    def _first(self, make_cursor: Callable[[], Cursor[Any]]) -> tuple[Cursor[Any], Page | None]:
+        """A cursor, and its first page: one that has met an error would give nothing more, as if there were nothing."""
+        cursor = make_cursor()
+        return cursor, self._next(cursor)
 
     def _next(self, cursor: Cursor[Any]) -> Page | None:
         """The next page, or `None` behind the last one."""
