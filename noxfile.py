@@ -294,6 +294,13 @@ def torture(session: nox.Session) -> None:
     session.run("python", "-m", "tests.torture", *session.posargs)
 
 
+@nox.session(requires=["wheels"])
+def mutants(session: nox.Session) -> None:
+    """Seed faults in copies of the embedded drivers, and tell which checks of the suite catch each: ``-- NAME …``."""
+    _install_wheels(session, *_group("tests"))
+    session.run("python", "packages/divan-core/tests/mutants", *session.posargs)
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation site into build/site; a warning is an error, ``-- serve`` shows it while you write."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import socket
+import socketserver
 import threading
-import unicodedata
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import divan
-from divan import Document, DocumentNotFound, Store, UnsupportedOperation
+from divan import Document, DocumentNotFound, Store, StoreError, UnsupportedOperation
 from divan.backends.base import BaseDivanBackend
 from divan.backends.memory import MemoryBackend
 from divan.options import Option, Options, seconds
-from divan.query import Query, finish
+from divan.query import finish
 from divan.testing import (
     WHOLE_FLOATS,
     Bulk,
@@ -23,14 +22,12 @@ from divan.testing import (
     Errors,
     GeneratedQueries,
     GoodDocuments,
-    Ids,
     Increments,
     Indexes,
     Life,
     Network,
     Numbers,
     Privacy,
-    QueryMeaning,
     RandomCalls,
     Reading,
     Removal,
@@ -107,24 +104,6 @@ class TestWritesFieldByField(Opened, Threads):
             return document
 
 
-class TestTakesOneForTrue(Opened, QueryMeaning):
-    class backend(MemoryBackend):
-        def find(self, where: Query, sort=(), limit=None, skip=0, fields=None) -> Iterator[Document]:
-            for document in super().find(divan.query.parse(None), sort):
-                numbers = {name: int(value) if isinstance(value, bool) else value for name, value in document.items()}
-                if where.matches(numbers):
-                    yield document
-
-
-class TestNinForgetsMissing(Opened, GeneratedQueries):
-    class backend(MemoryBackend):
-        def find(self, where: Query, sort=(), limit=None, skip=0, fields=None) -> Iterator[Document]:
-            asked = [field for field, value in where.items() if isinstance(value, dict) and "$nin" in value]
-            for document in super().find(where, sort, limit, skip, fields):
-                if all(field.split(".")[0] in document for field in asked):
-                    yield document
-
-
 class TestForgetsTheRevisionCheck(Opened, Revisions):
     class backend(MemoryBackend):
         def update(self, document_id, data, remove=(), increment=(), rev=None):
@@ -139,27 +118,12 @@ class TestKeepsTheRevision(Opened, Revisions):
             return super().update(document_id, data, remove, dict(increment), rev)
 
 
-class TestCountsRevisionsFromOne(Opened, Revisions):
-    class backend(MemoryBackend):
-        def create(self, data, document_id=None):
-            document = super().create(data, document_id)
-            self.db[document.id] = (1, self.db[document.id][1])
-            return Document(document, document.id, "1")
-
-
 class TestDeletesWhateverTheRevision(Opened, RandomCalls):
     class backend(MemoryBackend):
         default_port = 1  # as if it had a server: examples are then not shrunk, which takes long
 
         def delete(self, document_id, rev=None):
             super().delete(document_id)
-
-
-class TestAliasesLists(Opened, Privacy):
-    class backend(MemoryBackend):
-        def get_document_for_id(self, document_id):
-            number, fields = self.db[document_id]
-            return Document(fields, document_id, str(number))
 
 
 class TestShowsThePassword(Opened, Secrets):
@@ -175,24 +139,6 @@ class TestLogsThePassword(Opened, Secrets):
             return super().connect(database, host, port)
 
 
-class TestIgnoresTheLimit(Opened, Reading):
-    class backend(MemoryBackend):
-        def find(self, where, sort=(), limit=None, skip=0, fields=None):
-            return super().find(where, sort, None, skip, fields)
-
-
-class TestIgnoresTheSkip(Opened, Reading):
-    class backend(MemoryBackend):
-        def find(self, where, sort=(), limit=None, skip=0, fields=None):
-            return super().find(where, sort, limit, 0, fields)
-
-
-class TestIgnoresTheSort(Opened, Reading):
-    class backend(MemoryBackend):
-        def find(self, where, sort=(), limit=None, skip=0, fields=None):
-            return super().find(where, (), limit, skip, fields)
-
-
 class TestLimitsBeforeItSorts(Opened, GeneratedQueries):
     class backend(MemoryBackend):
         def find(self, where, sort=(), limit=None, skip=0, fields=None):
@@ -206,44 +152,47 @@ class TestSortsByUTF16(Opened, Text):
             return iter(sorted(found, key=lambda one: [str(one.get(key.field)).encode("utf-16-be") for key in sort]))
 
 
-class TestLosesNulls(Opened, Crud):
-    class backend(MemoryBackend):
-        def create(self, data, document_id=None):
-            return super().create({name: value for name, value in data.items() if value is not None}, document_id)
+class TestMakesWholeFloatsIntsAndSaysSo(Opened, Numbers):
+    limits = {WHOLE_FLOATS}  # noqa: RUF012 - as an author writes it
 
-
-class TestMakesWholeFloatsInts(Opened, Numbers):
     class backend(MemoryBackend):
         def _swap(self, document_id, old, new):
             return super()._swap(document_id, old, new and (new[0], _without_whole_floats(new[1])))
 
 
-class TestMakesWholeFloatsIntsAndSaysSo(TestMakesWholeFloatsInts):
-    limits = {WHOLE_FLOATS}  # noqa: RUF012 - as an author writes it
+class TestBreaksForGood(Opened, Crud):
+    """The deletion of a missing document breaks what it was made on, and whatever is called on that from then on."""
+
+    class backend(MemoryBackend):
+        is_broken = False
+
+        def delete(self, document_id, rev=None):
+            if document_id not in self.db:
+                self.is_broken = True
+            self._check()
+            super().delete(document_id, rev)
+
+        def create(self, data, document_id=None):
+            self._check()
+            return super().create(data, document_id)
+
+        def get_document_for_id(self, document_id):
+            self._check()
+            return super().get_document_for_id(document_id)
+
+        def find(self, where, sort=(), limit=None, skip=0, fields=None):
+            self._check()
+            return super().find(where, sort, limit, skip, fields)
+
+        def _check(self):
+            if self.is_broken:
+                raise StoreError("broken for good")
 
 
 class TestMakesEmptyListsObjects(Opened, GoodDocuments):
     class backend(MemoryBackend):
         def create(self, data, document_id=None):
             return super().create({name: value if value != [] else {} for name, value in data.items()}, document_id)
-
-
-class TestComposesText(Opened, Text):
-    class backend(MemoryBackend):
-        def create(self, data, document_id=None):
-            composed = {
-                name: unicodedata.normalize("NFC", value) if isinstance(value, str) else value
-                for name, value in data.items()
-            }
-            return super().create(composed, document_id)
-
-
-class TestUpdateCreates(Opened, Update):
-    class backend(MemoryBackend):
-        def update(self, document_id, data, remove=(), increment=(), rev=None):
-            if document_id not in self.db:
-                return self.create(data, document_id)
-            return super().update(document_id, data, remove, dict(increment), rev)
 
 
 class TestUpdateMergesDeep(Opened, Update):
@@ -268,48 +217,6 @@ class TestIncrementsBeforeItLooks(Opened, Increments):
             return document
 
 
-class TestCreateOverwrites(Opened, Crud):
-    class backend(MemoryBackend):
-        def create(self, data, document_id=None):
-            if document_id in self.db:
-                return self.replace(document_id, data)
-            return super().create(data, document_id)
-
-
-class TestFoldsIds(Opened, Ids):
-    class backend(MemoryBackend):
-        def create(self, data, document_id=None):
-            return super().create(data, document_id.casefold() if document_id else None)
-
-
-class TestCountsEverything(Opened, Reading):
-    class backend(MemoryBackend):
-        def count(self, where):
-            return len(self.db)
-
-
-class TestFailsTheWholeBatch(Opened, Bulk):
-    class backend(MemoryBackend):
-        def create_many(self, items):
-            return [self.create(data, document_id) for document_id, data in items]
-
-
-class TestMergesUpdatesOfOneDocument(Opened, Bulk):
-    class backend(MemoryBackend):
-        def update_many(self, changes):
-            last = {change.document_id: change for change in changes}
-            done = dict(zip(last, super().update_many(list(last.values())), strict=True))
-            return [done[change.document_id] for change in changes]
-
-
-class TestDeletesManyWithoutLooking(Opened, Bulk):
-    class backend(MemoryBackend):
-        def delete_many(self, document_ids):
-            for document_id in document_ids:
-                self.db.pop(document_id, None)
-            return [None] * len(document_ids)
-
-
 class TestRaisesItsClientsError(Opened, Crud):
     class backend(MemoryBackend):
         def get_document_for_id(self, document_id):
@@ -332,21 +239,6 @@ class TestOverridesWhatItCanNotDo(Opened, Reading):
 
         def iter_documents(self):
             return iter(())
-
-
-class TestTakesAnyOption(Opened, Errors):
-    class backend(MemoryBackend):
-        def __init__(self, database, host=None, port=None, **options: Any) -> None:
-            super().__init__(database, host, port, **options)
-
-        class known_options(dict):  # takes every name
-            def __contains__(self, name: object) -> bool:
-                return True
-
-            def __getitem__(self, name):
-                return str
-
-        known_options = known_options()
 
 
 class TestReadsNoOption(Opened, Errors):
@@ -378,6 +270,39 @@ class TestWaitsForEver(Connected, Network):
             if port != 1:
                 socket.create_connection((host, port)).recv(1)
             return super().connect(database, "", 0)
+
+
+class _Echo(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while data := self.request.recv(1):
+            self.request.sendall(data)
+
+
+_echo = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo)
+_echo.daemon_threads = True
+threading.Thread(target=_echo.serve_forever, daemon=True).start()
+
+
+class TestHasNoDeadline(Connected, Network):
+    """Asks its server at each call, and waits for the answer as long as it takes."""
+
+    url = f"broken://127.0.0.1:{_echo.server_address[1]}/{{name}}"
+    patience = 0.3
+
+    class backend(MemoryBackend):
+        default_port = 1
+
+        def connect(self, database, host, port):
+            self.connection = socket.create_connection((host, port))
+            return super().connect(database, "", 0)
+
+        def get_document_for_id(self, document_id):
+            self.connection.sendall(b"x")
+            self.connection.recv(1)
+            return super().get_document_for_id(document_id)
+
+        def close(self):
+            self.connection.close()
 
 
 class TestRaisesItsSocketsErrors(Connected, Network):

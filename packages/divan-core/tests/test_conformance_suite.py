@@ -20,55 +20,41 @@ from divan.testing.comparing import ShownURL, as_json
 pytestmark = pytest.mark.slow
 
 BROKEN = Path(__file__).with_name("conformance_broken.py")
+SUITE = Path(__file__).parent / "mutants" / "suite.py"
+
+sys.path.insert(0, str(SUITE.parent))
+from table import MUTANTS  # noqa: E402
+
+sys.path.pop(0)
 
 # Each wrong backend, and the checks that must fail for it.
 WRONG = {
     "TestLosesConcurrentFields": ["test_updates_of_different_fields_are_all_kept"],
     "TestLosesIncrements": ["test_increments_add_up"],
     "TestWritesFieldByField": ["test_no_reader_sees_half_an_update[get]", "test_no_reader_sees_half_an_update[find]"],
-    "TestTakesOneForTrue": ["test_query[$eq tells 1 from true]", "test_query[$ne matches other types and missing]"],
-    "TestNinForgetsMissing": ["test_generated_filters_find_what_the_reference_finds[$nin]"],
     "TestForgetsTheRevisionCheck": [
         "test_a_write_with_an_old_revision_is_refused[update]",
         "test_a_write_with_an_old_revision_changes_nothing[update with a removal]",
         "test_a_revision_that_never_was_is_refused[a word]",
     ],
     "TestKeepsTheRevision": ["test_a_write_makes_a_new_revision[an update with no changes]"],
-    "TestCountsRevisionsFromOne": ["test_a_revision_from_before_a_deletion_does_not_come_back[update]"],
     "TestDeletesWhateverTheRevision": ["test_random_calls_answer_as_the_model_answers"],
-    "TestAliasesLists": ["test_changing_a_fetched_document_changes_nothing_stored", "test_two_fetches_share_no_list"],
     "TestShowsThePassword": [
         "test_a_password_shows_nowhere[plain]",
         "test_a_password_shows_nowhere[an at sign and a colon]",
     ],
     "TestLogsThePassword": ["test_a_password_shows_in_no_log[plain]"],
-    "TestIgnoresTheLimit": ["test_limit_takes_the_first", "test_limit_zero_finds_nothing"],
-    "TestIgnoresTheSkip": ["test_skip_leaves_out_the_first"],
-    "TestIgnoresTheSort": ["test_sort_descends", "test_sort_orders_types[ascending]"],
     "TestLimitsBeforeItSorts": ["test_generated_windows_are_the_references[any]"],
     "TestSortsByUTF16": ["test_texts_are_ordered_by_code_point"],
-    "TestLosesNulls": ["test_create_keeps_a_falsy_value[null]"],
-    "TestMakesWholeFloatsInts": ["test_number_is_kept[one as a float]", "test_number_is_kept_inside[minus zero]"],
     "TestMakesEmptyListsObjects": ["test_an_empty_list_stays_a_list"],
-    "TestComposesText": ["test_text_is_kept[a decomposed accent]"],
-    "TestUpdateCreates": ["test_update_of_a_missing_document_raises"],
     "TestUpdateMergesDeep": ["test_update_replaces_an_object_whole"],
     "TestIncrementsBeforeItLooks": ["test_increment_that_is_refused_changes_nothing[a string]"],
-    "TestCreateOverwrites": ["test_create_refuses_a_taken_id", "test_create_under_a_taken_id_changes_nothing"],
-    "TestFoldsIds": ["test_id_works_through_a_documents_life[upper case]"],
-    "TestCountsEverything": ["test_count_counts_what_matches"],
-    "TestFailsTheWholeBatch": ["test_create_many_stores_the_items_around_a_failed_one"],
-    "TestMergesUpdatesOfOneDocument": ["test_update_many_applies_two_updates_of_one_document_in_order"],
-    "TestDeletesManyWithoutLooking": [
-        "test_delete_many_reports_a_missing_document",
-        "test_delete_many_reports_the_second_deletion_of_one_document",
-    ],
     "TestRaisesItsClientsError": ["test_get_of_a_missing_document_raises"],
     "TestShowsMetadata": ["test_metadata_is_no_field"],
     "TestOverridesWhatItCanNotDo": ["test_find_without_a_filter_finds_all"],
-    "TestTakesAnyOption": ["test_an_unknown_option_is_refused"],
     "TestReadsNoOption": ["test_an_option_that_its_reader_refuses_is_refused_by_keyword"],
     "TestWaitsForEver": ["test_a_server_that_never_answers_is_given_up"],
+    "TestHasNoDeadline": ["test_a_server_that_falls_silent_is_given_up"],
     "TestRaisesItsSocketsErrors": [
         "test_no_server_is_a_failed_connection",
         "test_a_server_that_talks_nonsense_is_an_error_of_divan",
@@ -130,6 +116,35 @@ def partial(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcomes, str]:
 @pytest.mark.parametrize(("backend", "check"), [(name, check) for name in WRONG for check in WRONG[name]])
 def test_a_wrong_backend_fails_the_check_that_is_named_for_it(wrong: Outcomes, backend: str, check: str) -> None:
     assert wrong[backend][check][0] == "failed"
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """What became of the checks that must fail for a seeded fault, and of the same ones where none is."""
+    nodes = [f"{SUITE}::Test{name}::{mutant.check}" for name, mutant in MUTANTS.items()]
+    nodes += [f"{SUITE}::TestUnchanged::{check}" for check in {mutant.check for mutant in MUTANTS.values()}]
+    return outcomes(tmp_path_factory.mktemp("seeded"), *nodes)[0]
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_seeded_fault_fails_the_check_that_is_named_for_it(seeded: Outcomes, name: str) -> None:
+    outcome, message = seeded[f"Test{name}"][MUTANTS[name].check]
+    assert outcome == "failed"
+    assert "mend the table" not in message
+
+
+def test_the_same_checks_pass_where_no_fault_is_seeded(seeded: Outcomes) -> None:
+    assert {outcome for outcome, _ in seeded["TestUnchanged"].values()} == {"passed"}
+
+
+def test_at_least_60_faults_are_seeded() -> None:
+    assert len(MUTANTS) >= 60
+
+
+def test_a_check_that_fails_leaves_the_next_one_a_store_that_works(tmp_path: Path) -> None:
+    found, _ = outcomes(tmp_path, f"{BROKEN}::TestBreaksForGood")
+    failed = {check for check, (outcome, _) in found["TestBreaksForGood"].items() if outcome == "failed"}
+    assert failed == {"test_delete_of_a_missing_document_raises", "test_delete_twice_raises"}
 
 
 @pytest.mark.parametrize("backend", PARTIAL)

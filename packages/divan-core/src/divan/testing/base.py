@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -39,6 +39,20 @@ class _Databases:
             finally:
                 store.close()
 
+    def give_up(self) -> None:
+        """Have the next check begin with another Store, and where it can be with another database.
+
+        What a check that failed has left behind (a transaction that never ends, say) may fail all that follow.
+        """
+        for store in self.stores.values():
+            with suppress(Exception):
+                empty(store)
+            with suppress(Exception):
+                store.close()
+        self.stores.clear()
+        self.loaded.clear()
+        self.name = new_database_name()
+
 
 _DATABASES: Final = pytest.StashKey[_Databases]()
 _EMPTIED: Final = pytest.StashKey[set[str]]()
@@ -56,6 +70,7 @@ class StoreChecks:
         rounds: How many writes each of those threads makes.
         sequences: How many random sequences of calls `RandomCalls` makes.
         patience: After how many seconds a call to a server that does not answer is taken to hang for ever.
+        has_failed: Whether a check of the class has failed, so that the next one begins with a Store of its own.
     """
 
     url: ClassVar[str] = ""
@@ -67,6 +82,7 @@ class StoreChecks:
     patience: float = 60.0
 
     backend_class: type[BaseDivanBackend] = BaseDivanBackend
+    has_failed: ClassVar[bool] = False
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -89,6 +105,9 @@ class StoreChecks:
     def fresh_url(self, request: pytest.FixtureRequest, store_url: str) -> str:
         """The URL with ``{name}`` filled in: one name a class, or one a test where the database can't be emptied."""
         databases = _databases(request)
+        if type(self).has_failed:
+            type(self).has_failed = False
+            databases.give_up()
         url = ShownURL(store_url.replace("{name}", databases.name))
         store = databases.stores.get(url)
         if "{name}" not in store_url:
@@ -263,4 +282,7 @@ def _end(node: pytest.Class) -> None:
     """Close what the checks of a class share; where tests of several classes take turns, it may be begun anew."""
     databases = node.stash[_DATABASES]
     del node.stash[_DATABASES]
-    databases.close()
+    if getattr(node.cls, "has_failed", False):
+        databases.give_up()
+    else:
+        databases.close()

@@ -20,7 +20,10 @@ _LACKS = re.compile(r"does not implement (\w+)\((?:(\w+)=…)?\)$")
 
 
 def reported(check: Callable[..., Any]) -> Callable[..., Any]:
-    """The check, reported as unsupported where it meets a method that the backend does not override."""
+    """The check, reported as unsupported where it meets a method that the backend does not override.
+
+    A failure is noted in the class, for the next check to begin with a Store of its own.
+    """
 
     @functools.wraps(check)
     def run(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -30,7 +33,13 @@ def reported(check: Callable[..., Any]) -> Callable[..., Any]:
         except (UnsupportedOperation, BulkError) as error:
             reason = lacking(error, self.backend_class)
             if reason is None:
+                type(self).has_failed = True
                 raise
+        except (pytest.skip.Exception, pytest.xfail.Exception):
+            raise
+        except BaseException:
+            type(self).has_failed = True
+            raise
         else:
             return
         pytest.skip(f"unsupported: {reason}")

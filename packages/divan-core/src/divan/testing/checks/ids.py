@@ -123,6 +123,7 @@ class Ids(StoreChecks):
         found: list[Any] = store.get_many(GOOD.values())
         assert [document["id"] for document in found] == list(GOOD.values())
         assert sorted(store.ids()) == sorted(GOOD.values())
+        assert [store.get(id)["id"] for id in GOOD.values()] == list(GOOD.values())
 
     @each_bad
     def test_id_is_refused_by_every_call(self, store: Store, id: Any) -> None:

@@ -57,6 +57,13 @@ class Indexes(StoreChecks):
         assert '"v"' in named
         assert '"w"' in named
 
+    def test_a_query_that_nothing_serves_is_explained_as_a_scan(self, store: Store) -> None:
+        """Or one that may read everything would be let through where no scan is allowed."""
+        store.create_many({"v": number, "w": "x"} for number in range(20))
+        assert store.explain().scan
+        explanation = store.explain({"w": {"$ne": "y"}})
+        assert explanation.scan or explanation.index is not None
+
     def test_explain_refuses_what_find_refuses(self, store: Store) -> None:
         with pytest.raises(InvalidQuery):
             store.explain({"v": {"$near": 1}})

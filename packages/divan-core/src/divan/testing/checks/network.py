@@ -67,6 +67,45 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
                 connection.close()
 
 
+class Relay:
+    """Passes on what a client and a server send each other, until it falls silent."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = host, port
+        self._is_silent = False
+        self._ends: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def fall_silent(self) -> None:
+        """Pass nothing on from now on, and close nothing."""
+        self._is_silent = True
+
+    def stop(self) -> None:
+        """Close every connection, and take no more."""
+        for one in (self._listener, *self._ends):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)  # wakes who waits for it
+            one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                self._ends += [client, server]
+                for one, other in ((client, server), (server, client)):
+                    threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    def _pump(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                if not self._is_silent:
+                    other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+
 def outcome(call: Callable[[], Any], patience: float) -> Any:
     """What the call returns or raises; fails if it has not ended in time."""
     ended: list[Any] = []
@@ -85,9 +124,9 @@ def outcome(call: Callable[[], Any], patience: float) -> Any:
     return ended[0]
 
 
-def open_impatiently(checks: StoreChecks, url: str) -> Store:
-    """Open a Store that gives up after a second, as far as its backend has the options by their usual names."""
-    options = {"timeout": 1.0, "connect_timeout": 1.0}
+def open_impatiently(checks: StoreChecks, url: str, seconds: float = 1.0) -> Store:
+    """Open a Store that gives up after so long, as far as its backend has the options by their usual names."""
+    options = {"timeout": seconds, "connect_timeout": seconds}
     known = checks.backend_class.known_options
     if known is not None:
         return checks.open(url, **{name: value for name, value in options.items() if name in known})
@@ -140,6 +179,23 @@ class Network(StoreChecks):
             result = reach(port)
         assert isinstance(result, OperationTimeout | ConnectionFailed), repr(result)
 
+    def test_a_server_that_falls_silent_is_given_up(self, store: Store, fresh_url: str) -> None:
+        """A call that was sent and is not answered ends too; of several servers another one may answer it."""
+        backend = store.backend
+        if backend.default_port == 0 or "," in backend.host or fresh_url.split("://")[0].endswith("+srv"):
+            pytest.skip("not applicable: this store has no server of a single host")
+        document = store.create({"a": 1})
+        relay = Relay(backend.host, backend.port)
+        try:
+            opened = _open_through(self, at_port(fresh_url, relay.port))
+            assert opened.get(document.id) == {"a": 1}
+            relay.fall_silent()
+            result = outcome(lambda: opened.get(document.id), self.patience)
+        finally:
+            relay.stop()
+        opened.close()
+        assert isinstance(result, OperationTimeout | ConnectionFailed) or result == {"a": 1}, repr(result)
+
     def test_a_server_that_hangs_up_is_a_failed_connection(self, reach: Callable[[int], Any]) -> None:
         with server(_hang_up) as port:
             result = reach(port)
@@ -155,3 +211,14 @@ class Network(StoreChecks):
             result = reach(port)
         assert isinstance(result, ConnectionFailed), repr(result)
         assert result.__cause__ is not None
+
+
+def _open_through(checks: StoreChecks, url: str) -> Store:
+    """Open a Store with the shortest time to give up after in which this machine can open it."""
+    for seconds in (1.0, 5.0):
+        with contextlib.suppress(DivanError):
+            return open_impatiently(checks, url, seconds)
+    try:
+        return open_impatiently(checks, url, 30.0)
+    except DivanError as error:
+        pytest.skip(f"not applicable: this store can't be opened through a relay: {error}")
