@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
@@ -233,7 +234,15 @@ def typecheck(session: nox.Session) -> None:
     # Editable, so that mypy reads the sources and reports their paths.
     _install_editable(session, *_group("typecheck"))
     sources = [str(path.relative_to(ROOT)) for folder in PACKAGES for path in folder.glob("src/*")]
-    others = ["noxfile.py", "benchmarks", "demo", "tests/support", "tests/torture", "tests/typing_examples.py"]
+    others = [
+        "noxfile.py",
+        "benchmarks",
+        "demo",
+        "tests/support",
+        "tests/torture",
+        "tests/soak",
+        "tests/typing_examples.py",
+    ]
     session.run("mypy", *sources, *others, *session.posargs)
     session.run("pyright", "tests/typing_examples.py")
 
@@ -292,6 +301,25 @@ def torture(session: nox.Session) -> None:
     """Kill writers, cut networks, and look for what is lost or doubled: ``-- redis --seconds 60 --seed 1``."""
     _install_wheels(session, *_group("tests"))
     session.run("python", "-m", "tests.torture", *session.posargs)
+
+
+@nox.session(requires=["wheels"])
+def soak(session: nox.Session) -> None:
+    """Look for what grows with a million calls, and 10,000 Stores: ``-- redis --operations 100000 --cycles 1000``."""
+    _install_wheels(session, *_group("tests"))
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session(requires=["wheels"])
+def fuzz(session: nox.Session) -> None:
+    """Try whatever may come from outside, with new values at each round, for so long: ``-- --seconds 600``."""
+    _install_wheels(session, *_group("tests"))
+    seconds = float(session.posargs[1]) if session.posargs[:1] == ["--seconds"] else 60.0
+    ends = time.monotonic() + seconds
+    while True:
+        session.run("pytest", *PARALLEL, "-m", "fuzz", "--hypothesis-profile=fuzz", *session.posargs[2:])
+        if time.monotonic() > ends:
+            return
 
 
 @nox.session(requires=["wheels"])

@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, settings
 from tests.support import servers
 from tests.support.servers import Server
 
-# How fast a machine is decides over no test with generated values.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How fast a machine is decides over no test with generated values, and in CI nothing is left to chance.
+_ALIKE = os.environ.get("CI") == "true"
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=_ALIKE)
 settings.register_profile("brief", settings.get_profile("unhurried"), max_examples=20)
+settings.register_profile("fuzz", settings.get_profile("unhurried"), max_examples=2000, derandomize=False)
 settings.load_profile("unhurried")
 
 

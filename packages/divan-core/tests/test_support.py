@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from divan.backends.support import id_bounds, ids_asked_for, names_to_fetch, prefix_end
+from divan import Document, StoreError
+from divan.backends.support import id_bounds, ids_asked_for, names_to_fetch, prefix_end, readable
 from divan.query import parse
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +89,18 @@ def test_no_match_lies_outside_the_bounds(where: dict[str, Any], text: str) -> N
 
 def test_the_id_is_no_field_to_fetch() -> None:
     assert names_to_fetch(parse({"_id": "a", "n.x": 1}).tree, (), ["m"]) == ["m", "n"]
+
+
+def test_what_was_found_is_closed_when_a_document_can_not_be_read() -> None:
+    closed = []
+
+    def found() -> Iterator[Document | StoreError]:
+        try:
+            yield Document({}, "a")
+            yield StoreError("b can't be read")
+        finally:
+            closed.append(True)
+
+    with pytest.raises(StoreError) as caught:
+        list(readable(found()))
+    assert closed == [True], caught.value

@@ -78,6 +78,10 @@ def _parse(url: str) -> StoreURL:
     if re.search(_CONTROL, rest):  # urlsplit would leave tabs and line breaks out, of a password as well
         raise InvalidURL(f"{scheme}://…: a tab is written %09, a line break %0A, and so on")
     try:
+        rest.encode()
+    except UnicodeEncodeError:
+        raise InvalidURL(f"{scheme}://…: it holds half of a surrogate pair, which is not Unicode") from None
+    try:
         parts = urlsplit("//" + rest)
     except ValueError:
         raise InvalidURL(f"{scheme}://…: the host can't be understood; the form is {_SHAPE}") from None

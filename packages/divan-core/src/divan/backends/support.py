@@ -106,12 +106,18 @@ def readable(documents: Iterable[_T | DivanError]) -> Iterator[_T]:
     """The documents; the first that can't be read is raised as the error that stands in its place.
 
     Args:
-        documents: What was found: documents, and the `DivanError` of each that can't be read, in its place.
+        documents: What was found: documents, and the `DivanError` of each that can't be read, in its place. If it has a
+            ``close``, that is called in the end, before an error could keep it and what it holds alive.
     """
-    for document in documents:
-        if isinstance(document, DivanError):
-            raise document
-        yield document
+    try:
+        for document in documents:
+            if isinstance(document, DivanError):
+                raise document
+            yield document
+    finally:
+        close = getattr(documents, "close", None)
+        if close is not None:
+            close()
 
 
 def names_to_fetch(where: Node, sort: Sequence[SortKey], fields: Sequence[str] | None) -> list[str] | None:

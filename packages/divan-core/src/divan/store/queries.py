@@ -10,10 +10,11 @@ from divan.backends.base import BaseDivanBackend
 from divan.backends.driver import Driver
 from divan.backends.support import attempt, ids_asked_for, matching, readable
 from divan.documents import Document
-from divan.errors import DivanError
+from divan.errors import DivanError, StoreError
 from divan.query import ID_PATH, And, Explanation, Query, SortKey, finish, is_about_id, project
 from divan.store.bulk import batches
 from divan.store.codec import Codec
+from divan.store.results import TOO_DEEP
 
 _get_id: Final[Any] = attrgetter("id")
 
@@ -90,9 +91,12 @@ class Queries:
             driver: The driver.
             query: The filter.
         """
-        if not self._takes_id and is_about_id(query.tree):
-            return sum(1 for _ in readable(self._by_id(driver, query)))
-        return int(driver.count(query))
+        try:
+            if not self._takes_id and is_about_id(query.tree):
+                return sum(1 for _ in readable(self._by_id(driver, query)))
+            return int(driver.count(query))
+        except RecursionError as error:
+            raise StoreError(TOO_DEEP) from error
 
     def explain(self, driver: Driver, query: Query, keys: tuple[SortKey, ...]) -> Explanation:
         """How `find` answers.

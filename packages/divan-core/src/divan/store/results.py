@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Any, Final, Self
+
+from divan.errors import StoreError
+
+TOO_DEEP: Final = (
+    "another program stored a document that is nested too deeply for Python to compare; ask for others by their ids, "
+    "and mend or delete it"
+)
+"""What is said of such a document, which `divan.validation.MAX_DEPTH` would not have let in."""
 
 
 class Results(map):  # type: ignore[type-arg]  # which only a type checker may give arguments
@@ -37,6 +45,8 @@ def _held(source: Iterator[Any], check_open: Callable[[], None]) -> Any:
     """The same items, by a generator: closed, it lets go of the source, whatever kind of iterator that is."""
     try:
         yield from source
+    except RecursionError as error:
+        raise StoreError(TOO_DEEP) from error
     except Exception:
         check_open()  # that the Store is closed says more than what the driver makes of it
         raise
