@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from divan.backends.base import BaseDivanBackend
-from divan.documents import REMOVE, Document, Increment
+from divan.documents import REMOVE, Document, Increment, copied
 from divan.errors import DivanError, InvalidDocument, InvalidQuery, StoreClosed, StoreError, shown
-from divan.query import Query, SortKey, parse, parse_sort
+from divan.query import ID_PATH, And, Comparison, Node, Not, Query, SortKey, parse, parse_sort
 from divan.serializers import FieldSerializer
 from divan.store.schemas import Model
 from divan.updates import split_changes
 from divan.validation import validate_document
 
 _RANGES: Final = frozenset({"$gt", "$gte", "$lt", "$lte"})
+_NO_REVISION: Final = "0"
+"""Stands for the revision that a document does not have before it is stored."""
 _UNENCODED: Final = frozenset({"$exists", "$size"})
 
 
@@ -27,6 +29,7 @@ class Codec:
         model: The class whose instances stand for documents, if the schema is one.
 
     Attributes:
+        model: As given.
         is_plain: Whether there is neither: what a driver returns as a `Document` is what the caller gets.
     """
 
@@ -34,7 +37,8 @@ class Codec:
         self, backend: BaseDivanBackend, fields: Mapping[str, FieldSerializer], model: Model | None = None
     ) -> None:
         self._backend = backend
-        self._model = model
+        self.model = self._model = model
+        self._has_id = model is not None and "id" in model.metadata
         self.is_plain = not fields and model is None
         self._fields = fields
         self._native = backend.native_types
@@ -56,6 +60,34 @@ class Codec:
     def give(self, document: Document) -> Any:
         """What the caller gets for a document: an instance of the schema's class, if it is one."""
         return document if self._model is None else self._model.load(document)
+
+    def encode_whole(self, data: Mapping[str, Any], id: str | None) -> dict[str, Any]:
+        """A private copy of a whole document's fields in stored form, checked, by the schema's class as well.
+
+        Args:
+            data: Field name → value.
+            id: The document's id; `None` where the store makes it.
+
+        Raises:
+            InvalidDocument: if they can't be stored by every store alike, or the class refuses them.
+        """
+        fields = self.encode(data)
+        if self._model is not None:
+            self.check(fields, id or "")
+        return fields
+
+    def check(self, fields: Mapping[str, Any], id: str) -> None:
+        """Do nothing if the schema's class takes a document, which is not stored yet.
+
+        Args:
+            fields: All of its fields, in stored form.
+            id: Its id.
+
+        Raises:
+            InvalidDocument: if the class refuses it.
+        """
+        if self._model is not None:
+            self._model.check(self.document(Document(copied(fields), id, _NO_REVISION)))
 
     def encode(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """A private copy of the fields in stored form, checked."""
@@ -177,7 +209,8 @@ class Codec:
         Raises:
             InvalidQuery: if it can't be understood, or asks for a range of what does not sort like its values.
         """
-        return parse(where, self._operand if self._fields else None, self._native)
+        query = parse(where, self._operand if self._fields else None, self._native)
+        return Query(And(tuple(map(_by_id, query.tree.items)))) if self._has_id and query else query
 
     def _operand(self, field: str, op: str, value: Any) -> Any:
         serializer = self._fields.get(field)
@@ -202,7 +235,18 @@ class Codec:
             serializer = self._fields.get(key.field)
             if serializer is not None and not serializer.ordered:
                 raise InvalidQuery(_unordered(key.field, serializer, "a sort"))
+        if self._has_id:
+            return tuple(key._replace(field="_id", path=ID_PATH) if key.path == ("id",) else key for key in keys)
         return keys
+
+
+def _by_id(node: Node) -> Node:
+    """A part of a filter, in which the field ``id`` of the schema's class is the document's id."""
+    if isinstance(node, Comparison):
+        return node._replace(path=ID_PATH) if node.path == ("id",) else node
+    if isinstance(node, Not):
+        return Not(_by_id(node.item))
+    return type(node)(tuple(map(_by_id, node.items)))
 
 
 def _unordered(field: str, serializer: FieldSerializer, what: str) -> str:

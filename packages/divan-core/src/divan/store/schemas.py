@@ -46,9 +46,11 @@ class Model:
         schema: Field name → field type.
         dump: Instance → field name to value.
         load: Field name to value → instance.
+        has_rules: Whether the class may refuse fields for what others hold.
 
     Attributes:
         cls: The class.
+        has_rules: As given: a change of one field can then only be judged with all others in view.
         schema: Field name → field type, for the fields that need one.
         metadata: Which of ``id`` and ``rev`` the class has.
     """
@@ -60,11 +62,14 @@ class Model:
         schema: Mapping[str, str],
         dump: Callable[[Any], dict[str, Any]],
         load: Callable[[dict[str, Any]], Any],
+        *,
+        has_rules: bool,
     ) -> None:
         private = next((name for name in names if name.startswith("_")), None)
         if private is not None:
             raise InvalidSchema(f"{cls.__name__}.{private}: the name of a stored field can't begin with '_'")
         self.cls = cls
+        self.has_rules = has_rules
         self.schema = schema
         self.metadata = tuple(name for name in _METADATA if name in names)
         self._names = frozenset(names)
@@ -84,6 +89,17 @@ class Model:
         Raises:
             InvalidDocument: if the class refuses the document's fields.
         """
+        return self._made_of(document, "is")
+
+    def check(self, document: Document) -> None:
+        """Refuse a document that is not stored yet, if no instance could be made of it.
+
+        Raises:
+            InvalidDocument: naming it, and saying what the class says.
+        """
+        self._made_of(document, "would be")
+
+    def _made_of(self, document: Document, verb: str) -> Any:
         fields = {name: value for name, value in document.items() if name in self._names}
         for name in self.metadata:
             fields[name] = getattr(document, name)
@@ -91,7 +107,7 @@ class Model:
             return self._load(fields)
         except Exception as error:
             raise InvalidDocument(
-                f"document {document.id!r} is no {self.cls.__name__}: {error}", document_id=document.id
+                f"document {document.id!r} {verb} no {self.cls.__name__}: {error}", document_id=document.id
             ) from error
 
     def id_of(self, instance: Any) -> str | None:
@@ -133,7 +149,8 @@ def _dataclass(cls: type) -> Model | None:
     import dataclasses
 
     names = [field.name for field in dataclasses.fields(cls) if field.init]
-    return Model(cls, names, _field_types(cls), dataclasses.asdict, _nested_loader(cls, {name: name for name in names}))
+    load = _nested_loader(cls, {name: name for name in names})
+    return Model(cls, names, _field_types(cls), dataclasses.asdict, load, has_rules=hasattr(cls, "__post_init__"))
 
 
 def _attrs(cls: type) -> Model | None:
@@ -142,7 +159,10 @@ def _attrs(cls: type) -> Model | None:
         return None
     attr = sys.modules["attr"]
     arguments = {attribute.name: attribute.alias for attribute in attributes if attribute.init}
-    return Model(cls, list(arguments), _field_types(cls), attr.asdict, _nested_loader(cls, arguments))
+    # A validator is given the instance, and so sees the other fields.
+    has_rules = hasattr(cls, "__attrs_post_init__") or any(attribute.validator for attribute in attributes)
+    load = _nested_loader(cls, arguments)
+    return Model(cls, list(arguments), _field_types(cls), attr.asdict, load, has_rules=has_rules)
 
 
 def _msgspec(cls: type) -> Model | None:
@@ -164,7 +184,7 @@ def _msgspec(cls: type) -> Model | None:
         passed = {type(fields[name]) for name in schema if name in fields} - _JSON_TYPES
         return msgspec.convert(plain, cls, builtin_types=passed)
 
-    return Model(cls, names, schema, dump, load)
+    return Model(cls, names, schema, dump, load, has_rules=hasattr(cls, "__post_init__"))
 
 
 _JSON_TYPES: Final = {str, int, float, bool, list, dict, type(None)}
@@ -186,7 +206,16 @@ def _pydantic(cls: type) -> Model | None:
     def load(fields: dict[str, Any]) -> Any:
         return model.model_validate(fields, **by_name)
 
-    return Model(cls, list(model.model_fields), schema, dump, load)
+    # What else pydantic calls for a field (a validator, say) is given those before it.
+    decorators = model.__pydantic_decorators__
+    has_rules = bool(
+        decorators.model_validators
+        or decorators.root_validators
+        or decorators.field_validators
+        or decorators.validators
+        or model.__pydantic_post_init__
+    )
+    return Model(cls, list(model.model_fields), schema, dump, load, has_rules=has_rules)
 
 
 def _nested_loader(cls: type, arguments: Mapping[str, str]) -> Callable[[dict[str, Any]], Any]:

@@ -37,7 +37,7 @@ from divan.store.events import Events, PluginSet
 from divan.store.queries import Queries
 from divan.store.results import Results
 from divan.store.schemas import Model, read_schema
-from divan.updates import Change
+from divan.updates import Change, apply_changes
 from divan.validation import check_id
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ else:
 _T = TypeVar("_T")
 
 _PUT_ATTEMPTS: Final = 10
+_UPDATE_ATTEMPTS: Final = 1000  # each of which fails only because somebody else's write did not
 
 
 class _Guard(TypedDict, total=False):
@@ -104,7 +105,8 @@ class Store(Generic[D]):
             fields = resolve_schema(field_types, name, backend.default_serializers, plugins.serializers(name))
         self.fields: Mapping[str, FieldSerializer] = fields
         self._codec = Codec(backend, fields, model)
-        self._encode = self._codec.encode
+        self._encode = self._codec.encode_whole
+        self._checks = model is not None and backend.implements("get_document_for_id")
         self._give: Callable[[Document], D] = self._codec.give
         self._document = self._codec.document
         self._found = self._codec.found if model is None else self._codec.found_instance
@@ -136,9 +138,9 @@ class Store(Generic[D]):
             InvalidDocument: if the data or the id can't be stored by every store alike.
         """
         given = self._codec.fields_of(data)
-        fields = self._encode(given)
         known = id if id is not None else self._codec.id_in(data)
         id = self._id_to_create(known)
+        fields = self._encode(given, id)
         if self._events.asks:
             self._events.ask("create", id, given)
         if id is None:
@@ -189,7 +191,11 @@ class Store(Generic[D]):
         return self.get(id)
 
     def __contains__(self, id: object) -> bool:
-        return self.get(cast(str, id), None) is not None
+        try:
+            self._backend.get_document_for_id(self._id_of(id))
+        except (InvalidID, DocumentNotFound):
+            return False
+        return True
 
     def update(self, id: str | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
         """Merge top-level fields into a document, in one atomic step: concurrent updates of other fields are kept.
@@ -210,7 +216,67 @@ class Store(Generic[D]):
         """
         id, guard = self._target("update", id, rev)
         change = self._change(id, changes)
-        return self._done("update", self._backend.update(id, change.data, **_operators(change), **guard), change.data)
+        return self._done("update", self._update(change, guard), change.data)
+
+    def _update(self, change: Change, guard: _Guard) -> Any:
+        """Make an update, unless the schema's class would refuse what it leaves; what the driver returns.
+
+        What a class may refuse for what several fields hold, or for a sum, is judged of the document as it is, and
+        written only if that is still there.
+        """
+        id = change.document_id
+        if not self._checks:
+            return self._backend.update(id, change.data, **_operators(change), **guard)
+        model = self._codec.model
+        is_guarded = (model is not None and model.has_rules) or bool(change.increment)
+        for _ in range(_UPDATE_ATTEMPTS):
+            current = self._codec.adopt(self._backend.get_document_for_id(id))
+            rev = guard.get("rev")
+            if rev is not None and rev != current.rev:
+                break
+            self._codec.check(apply_changes(current, change.data, change.remove, change.increment), id)
+            if is_guarded and current.rev is not None and "rev" in self._takes["update"]:
+                guard["rev"] = current.rev
+            try:
+                return self._backend.update(id, change.data, **_operators(change), **guard)
+            except RevisionConflict:
+                if rev is not None:
+                    raise
+                guard.pop("rev", None)
+                guard.pop("document", None)
+        raise RevisionConflict(id, guard.get("rev"))
+
+    def _update_each(self, changes: list[Change]) -> Sequence[Any]:
+        """Make a batch of updates as `_update` makes one, with one result each: read at once, and written at once."""
+        model = self._codec.model
+        if (model is not None and model.has_rules) or any(change.increment for change in changes):
+            return [attempt(self._update, change, _Guard()) for change in changes]
+        ids = list(dict.fromkeys(change.document_id for change in changes))
+        current = dict(zip(ids, self._backend.get_many(ids), strict=True))
+        results: list[Any] = []
+        sent: list[Change] = []
+        for change in changes:
+            raw = current[change.document_id]
+            if isinstance(raw, DivanError):
+                results.append(raw)
+                continue
+            if raw is not None:
+                fields = attempt(self._changed, raw, change)
+                if isinstance(fields, DivanError):
+                    results.append(fields)
+                    continue
+                current[change.document_id] = fields
+            sent.append(change)
+            results.append(None)
+        answers = iter(self._backend.update_many(sent) if sent else ())
+        return [next(answers) if result is None else result for result in results]
+
+    def _changed(self, raw: Any, change: Change) -> Document:
+        """The document that a change makes of what was read, in stored form; refused if the class refuses it."""
+        document = self._codec.adopt(raw)
+        fields = apply_changes(document, change.data, change.remove, change.increment)
+        self._codec.check(fields, change.document_id)
+        return Document(fields, document.id, document.rev)
 
     def _change(self, id: str, changes: Mapping[str, Any]) -> Change:
         """One document's update in stored form, which the driver can make and no plugin has refused."""
@@ -241,7 +307,7 @@ class Store(Generic[D]):
         """
         id, guard = self._target("replace", id, rev)
         given = self._codec.fields_of(data)
-        fields = self._encode(given)
+        fields = self._encode(given, id)
         if self._events.asks:
             self._events.ask("replace", id, given)
         return self._done("replace", self._backend.replace(id, fields, **guard), fields)
@@ -261,7 +327,7 @@ class Store(Generic[D]):
         """
         id, guard = self._target("replace", id, None)
         given = self._codec.fields_of(data)
-        fields = self._encode(given)
+        fields = self._encode(given, id)
         if self._events.asks:
             self._events.ask("put", id, given)
         return self._done("put", self._put(id, fields, guard), fields)
@@ -442,8 +508,8 @@ class Store(Generic[D]):
             if not is_plain:
                 given = self._codec.fields_of(data)
                 id = self._codec.id_in(data) if id is None else id
-            fields = self._encode(given)
             known, id = id, self._id_to_create(id)
+            fields = self._encode(given, id)
             if known is None and id is not None and self._tells_all_fresh:
                 made.add(id)
             if self._events.asks:
@@ -529,7 +595,8 @@ class Store(Generic[D]):
             return self._change(self._id_of(target), wanted)
 
         items = changes.items() if isinstance(changes, Mapping) else changes
-        return self._bulk("update", items, prepare, lambda batch: self._backend.update_many(batch))
+        send = self._update_each if self._checks else lambda batch: self._backend.update_many(batch)
+        return self._bulk("update", items, prepare, send)
 
     def delete_many(self, ids: Iterable[str | Document | D]) -> list[str]:
         """Delete many documents, in batches.
