@@ -151,6 +151,23 @@ def test_the_revision_of_an_instance_guards_a_write():
             store.update(ada, {"name": "Mine"}, rev=ada.rev)
 
 
+def test_a_classes_own_values_are_taken_by_changes_and_filters_as_by_create():
+    with divan.open("memory://", schema=StructGuest) as store:
+        ada = store.create(StructGuest("Ada", ARRIVAL))
+        assert store.update(ada, {"kind": Kind.FRIEND}).kind is Kind.FRIEND
+        assert store.update_many({ada.id: {"kind": Kind.FAMILY}})[0].kind is Kind.FAMILY
+        assert [one.id for one in store.find({"kind": Kind.FAMILY})] == [ada.id]
+    with divan.open("memory://", schema=ModelGuest) as store:
+        ada = store.create(ModelGuest(name="Ada", arrival=ARRIVAL))
+        assert store.update(ada, {"kind": Kind.FAMILY}).kind is Kind.FAMILY
+        assert store.count({"kind": {"$in": [Kind.FAMILY, Kind.FRIEND]}}) == 1
+        assert store.count({"kind": {"$ne": Kind.FAMILY}}) == 0
+    with divan.open("memory://", schema=Guest) as store:
+        ada = store.create(Guest("Ada", ARRIVAL))
+        assert store.update(ada, {"home": Home("Paris", [1])}).home == Home("Paris", [1])
+        assert [one.id for one in store.find({"home": Home("Paris", [1])})] == [ada.id]
+
+
 def test_a_projection_gives_documents():
     with divan.open("memory://", schema=Guest) as store:
         store.create(Guest("Ada", ARRIVAL))

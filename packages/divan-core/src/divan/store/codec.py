@@ -112,13 +112,21 @@ class Codec:
             if value is REMOVE or value.__class__ is Increment:
                 break
         else:
-            return self.encode(changes), (), {}
-        data, remove, increment = split_changes(changes)
+            return self.encode(self._plain(changes)), (), {}
+        given, remove, increment = split_changes(changes)
+        data = self._plain(given)
         plain = validate_document({**dict.fromkeys(remove), **increment})
         for field in increment:
             if field in self._fields:
                 raise InvalidDocument(f"{field}: a {self._fields[field].field_type} can't be incremented")
         return self.encode(data), remove, {name: plain[name] for name in increment}
+
+    def _plain(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The fields with the class's own values (a nested instance, say) as an instance's are stored."""
+        model = self._model
+        if model is None:
+            return data
+        return {name: value if name in self._fields else model.plain(value) for name, value in data.items()}
 
     def document(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
         """The `Document` of what a driver returned, field types applied; the error that stands for one is raised.
@@ -209,13 +217,15 @@ class Codec:
         Raises:
             InvalidQuery: if it can't be understood, or asks for a range of what does not sort like its values.
         """
-        query = parse(where, self._operand if self._fields else None, self._native)
+        query = parse(where, self._operand if not self.is_plain else None, self._native)
         return Query(And(tuple(map(_by_id, query.tree.items)))) if self._has_id and query else query
 
     def _operand(self, field: str, op: str, value: Any) -> Any:
         serializer = self._fields.get(field)
-        if serializer is None or op in _UNENCODED:
+        if op in _UNENCODED:
             return value
+        if serializer is None:
+            return value if self._model is None else self._model.plain(value)
         if op == "$prefix" and serializer.serialize is not None:
             raise InvalidQuery(
                 f"{field}: $prefix asks how a text begins, and a {serializer.field_type} is none; ask for a range"

@@ -5,6 +5,7 @@ None of the libraries is imported here: a class of theirs brings it.
 
 from __future__ import annotations
 
+import enum
 import sys
 import types
 import typing
@@ -47,6 +48,8 @@ class Model:
         dump: Instance → field name to value.
         load: Field name to value → instance.
         has_rules: Whether the class may refuse fields for what others hold.
+        dump_value: A value of the library's own (a nested instance, say) → what `dump` makes of it; `NotImplemented` of
+            any other.
 
     Attributes:
         cls: The class.
@@ -64,6 +67,7 @@ class Model:
         load: Callable[[dict[str, Any]], Any],
         *,
         has_rules: bool,
+        dump_value: Callable[[Any], Any],
     ) -> None:
         private = next((name for name in names if name.startswith("_")), None)
         if private is not None:
@@ -75,6 +79,7 @@ class Model:
         self._names = frozenset(names)
         self._dump = dump
         self._load = load
+        self._dump_value = dump_value
 
     def dump(self, instance: Any) -> dict[str, Any]:
         """An instance's fields, without those that are the document's id and revision."""
@@ -82,6 +87,21 @@ class Model:
         for name in self.metadata:
             fields.pop(name, None)
         return fields
+
+    def plain(self, value: Any) -> Any:
+        """A value of one field as `dump` would make it: of a nested instance, or in lists and mappings of such.
+
+        Args:
+            value: What a caller gives for a field, in a change or a filter.
+        """
+        if value.__class__ in _JSON_SCALARS:
+            return value
+        if isinstance(value, list):
+            return list(map(self.plain, value))
+        if isinstance(value, Mapping):
+            return {name: self.plain(item) for name, item in value.items()}
+        dumped = self._dump_value(value)
+        return value if dumped is NotImplemented else dumped
 
     def load(self, document: Document) -> Any:
         """The instance of a document; fields that the class does not have are left out.
@@ -150,7 +170,20 @@ def _dataclass(cls: type) -> Model | None:
 
     names = [field.name for field in dataclasses.fields(cls) if field.init]
     load = _nested_loader(cls, {name: name for name in names})
-    return Model(cls, names, _field_types(cls), dataclasses.asdict, load, has_rules=hasattr(cls, "__post_init__"))
+
+    def dump_value(value: Any) -> Any:
+        is_instance = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        return dataclasses.asdict(value) if is_instance else NotImplemented
+
+    return Model(
+        cls,
+        names,
+        _field_types(cls),
+        dataclasses.asdict,
+        load,
+        has_rules=hasattr(cls, "__post_init__"),
+        dump_value=dump_value,
+    )
 
 
 def _attrs(cls: type) -> Model | None:
@@ -162,7 +195,11 @@ def _attrs(cls: type) -> Model | None:
     # A validator is given the instance, and so sees the other fields.
     has_rules = hasattr(cls, "__attrs_post_init__") or any(attribute.validator for attribute in attributes)
     load = _nested_loader(cls, arguments)
-    return Model(cls, list(arguments), _field_types(cls), attr.asdict, load, has_rules=has_rules)
+
+    def dump_value(value: Any) -> Any:
+        return attr.asdict(value) if hasattr(type(value), "__attrs_attrs__") else NotImplemented
+
+    return Model(cls, list(arguments), _field_types(cls), attr.asdict, load, has_rules=has_rules, dump_value=dump_value)
 
 
 def _msgspec(cls: type) -> Model | None:
@@ -184,10 +221,15 @@ def _msgspec(cls: type) -> Model | None:
         passed = {type(fields[name]) for name in schema if name in fields} - _JSON_TYPES
         return msgspec.convert(plain, cls, builtin_types=passed)
 
-    return Model(cls, names, schema, dump, load, has_rules=hasattr(cls, "__post_init__"))
+    def dump_value(value: Any) -> Any:
+        return msgspec.to_builtins(value) if isinstance(value, enum.Enum | msgspec.Struct) else NotImplemented
+
+    has_rules = hasattr(cls, "__post_init__")
+    return Model(cls, names, schema, dump, load, has_rules=has_rules, dump_value=dump_value)
 
 
-_JSON_TYPES: Final = {str, int, float, bool, list, dict, type(None)}
+_JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+_JSON_TYPES: Final = {*_JSON_SCALARS, list, dict}
 
 
 def _pydantic(cls: type) -> Model | None:
@@ -215,7 +257,14 @@ def _pydantic(cls: type) -> Model | None:
         or decorators.validators
         or model.__pydantic_post_init__
     )
-    return Model(cls, list(model.model_fields), schema, dump, load, has_rules=has_rules)
+    base = sys.modules["pydantic"].BaseModel
+
+    def dump_value(value: Any) -> Any:
+        if isinstance(value, enum.Enum):
+            return value.value
+        return value.model_dump(mode="json") if isinstance(value, base) else NotImplemented
+
+    return Model(cls, list(model.model_fields), schema, dump, load, has_rules=has_rules, dump_value=dump_value)
 
 
 def _nested_loader(cls: type, arguments: Mapping[str, str]) -> Callable[[dict[str, Any]], Any]:

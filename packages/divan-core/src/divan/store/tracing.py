@@ -66,6 +66,9 @@ class TracedStore(Store[D]):
     def get(self, id: str | Document | D, default: Any = REMOVE) -> Any:
         return self._tell(Call(self, "get", target=id), self._store.get, id, default)
 
+    def __contains__(self, id: object) -> bool:
+        return self._tell(Call(self, "get", target=id), self._store.__contains__, id)
+
     def update(self, id: str | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
         return self._tell(Call(self, "update", target=id), self._store.update, id, changes, rev)
 
