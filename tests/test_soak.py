@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SIZES = ["--operations", "6000", "--cycles", "100", "--threads", "200", "--tasks", "2000", "--forks", "10"]
+SIZES = ["--operations", "3000", "--cycles", "50", "--threads", "200", "--tasks", "2000", "--forks", "10"]
 
 
 @pytest.mark.slow
@@ -19,8 +19,8 @@ SIZES = ["--operations", "6000", "--cycles", "100", "--threads", "200", "--tasks
         ("sqlite", []),
         ("memory", []),
         ("redis", []),
-        ("couchdb", ["--operations", "600", "--threads", "50", "--tasks", "500"]),
-        ("mongo", ["--operations", "1000", "--threads", "100", "--tasks", "500", "--cycles", "20"]),
+        ("couchdb", ["--operations", "400", "--threads", "30", "--tasks", "300", "--cycles", "20"]),
+        ("mongo", ["--operations", "600", "--threads", "50", "--tasks", "300", "--cycles", "10"]),
     ],
 )
 def test_nothing_grows_with_what_a_store_is_used_for(name: str, sizes: list[str]) -> None:

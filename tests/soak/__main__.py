@@ -125,7 +125,7 @@ def _cycle(url: str, count: int) -> None:
 
 def _in_threads(store: Store, count: int) -> None:
     with ThreadPoolExecutor(count) as pool:
-        list(pool.map(lambda number: operate(store, 40, number), range(count)))
+        list(pool.map(lambda number: operate(store, 20, number), range(count)))
 
 
 async def _in_tasks(url: str, count: int) -> None:

@@ -21,15 +21,15 @@ import pytest
 from divan import DocumentNotFound, Store
 from divan.backends.base import OPTIONAL_METHODS, BaseDivanBackend
 from divan.query import parse
-from divan.testing import Bulk, Conformance, Crud, Reading, Update
+from divan.testing import Bulk, Conformance, Crud, Update
 from divan.testing.base import StoreChecks
 
 _CALLS: Final = frozenset({"create", "update", *OPTIONAL_METHODS} - {"get_revision_for_document", "close"})
 _SECONDS_OF_A_CHILD: Final = 120
 
 
-class _Brief(Bulk, Reading, Update, Crud):
-    """The areas that make calls of every kind, without the checks of bulk calls that take more time than all others."""
+class _Brief(Bulk, Update, Crud):
+    """Calls of every kind, one by one and in bulk, without the checks that take more time than all others."""
 
     test_bulk_calls_carry_more_than_a_batch = None  # type: ignore[assignment]
     test_items_of_every_batch_are_reported = None  # type: ignore[assignment]
