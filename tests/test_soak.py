@@ -12,6 +12,7 @@ SIZES = ["--operations", "3000", "--cycles", "50", "--threads", "200", "--tasks"
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.live
 @pytest.mark.parametrize(
     ("name", "sizes"),

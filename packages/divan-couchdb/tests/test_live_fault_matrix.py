@@ -11,6 +11,7 @@ from tests.support.servers import Server
 
 @pytest.mark.live
 @pytest.mark.slow
+@pytest.mark.heavy
 class TestCouchDBFaults(FaultMatrix):
     """Each lane has a database of its own, which goes with it."""
 

@@ -14,6 +14,7 @@ from .live import MONITOR_SILENT
 
 @pytest.mark.live
 @pytest.mark.slow
+@pytest.mark.heavy
 class TestMongoFaults(FaultMatrix):
     """pymongo's monitor of each server asks nothing meanwhile, so that no fault meets its answers in place of a call's."""
 

@@ -13,6 +13,7 @@ from tests.support.servers import Server
 
 @pytest.mark.live
 @pytest.mark.slow
+@pytest.mark.heavy
 class TestRedisFaults(FaultMatrix):
     """On a server of its own, whose keys a search has to go through."""
 

@@ -8,7 +8,7 @@ from tests.support.conformance import Live
 from tests.support.odd_clients import Forking, Interrupted, LastConnection, Suite
 from tests.support.servers import Server
 
-pytestmark = [pytest.mark.live, pytest.mark.slow]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.heavy]
 
 
 class OnRedis(Live):
