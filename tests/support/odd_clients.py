@@ -6,6 +6,7 @@ that same driver; what the checks then see must be the same.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -112,6 +113,13 @@ class LastConnection(OddClient):
 
     held: ClassVar[list[Iterator[Any]]] = []
 
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def searches(cls) -> Iterator[None]:
+        """Let go of the searches in the end."""
+        yield
+        cls.held.clear()
+
     def open(self, url: str, **options: Any) -> Store:
         return super().open(url, max_connections=1, **options)
 
@@ -140,6 +148,7 @@ class Interrupted(OddClient):
         yield
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        gc.collect()  # what an interrupt left to be collected would warn in the midst of somebody else's test
 
     @classmethod
     def _handle(cls, number: int, frame: FrameType | None) -> None:
