@@ -37,8 +37,13 @@ class _Brief(Bulk, Update, Crud):
     test_a_bulk_error_is_raised_once_all_items_are_done = None  # type: ignore[assignment]
 
 
-Suite: Final[Any] = Conformance if os.environ.get("DIVAN_TEST_WHOLE") else _Brief
+_IS_WHOLE: Final = bool(os.environ.get("DIVAN_TEST_WHOLE"))
+
+Suite: Final[Any] = Conformance if _IS_WHOLE else _Brief
 """What is run for these clients: a part of the suite, or with ``DIVAN_TEST_WHOLE`` in the environment all of it."""
+
+SmallSuite: Final[Any] = Conformance if _IS_WHOLE else Crud
+"""What is run on servers that take ten times as long."""
 
 
 class OddClient(StoreChecks):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.conformance import Live
-from tests.support.odd_clients import Forking, Interrupted, LastConnection, Suite
+from tests.support.odd_clients import Forking, Interrupted, LastConnection, SmallSuite
 from tests.support.servers import Server
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.heavy]
@@ -17,13 +17,13 @@ class OnCouchDB(Live):
         return self.use(couchdb_server)
 
 
-class TestCouchDBForks(Forking, OnCouchDB, Suite):
+class TestCouchDBForks(Forking, OnCouchDB, SmallSuite):
     pass
 
 
-class TestCouchDBIsInterrupted(Interrupted, OnCouchDB, Suite):
+class TestCouchDBIsInterrupted(Interrupted, OnCouchDB, SmallSuite):
     pass
 
 
-class TestCouchDBAtItsLastConnection(LastConnection, OnCouchDB, Suite):
+class TestCouchDBAtItsLastConnection(LastConnection, OnCouchDB, SmallSuite):
     pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.conformance import Live
-from tests.support.odd_clients import Forking, Interrupted, LastConnection, Suite
+from tests.support.odd_clients import Forking, Interrupted, LastConnection, SmallSuite
 from tests.support.servers import Server
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.heavy]
@@ -17,13 +17,13 @@ class OnMongo(Live):
         return self.use(mongo_server)
 
 
-class TestMongoForks(Forking, OnMongo, Suite):
+class TestMongoForks(Forking, OnMongo, SmallSuite):
     pass
 
 
-class TestMongoIsInterrupted(Interrupted, OnMongo, Suite):
+class TestMongoIsInterrupted(Interrupted, OnMongo, SmallSuite):
     pass
 
 
-class TestMongoAtItsLastConnection(LastConnection, OnMongo, Suite):
+class TestMongoAtItsLastConnection(LastConnection, OnMongo, SmallSuite):
     pass
