@@ -84,7 +84,7 @@ def test_increments_of_one_number_and_type_are_equal() -> None:
 
 @pytest.mark.parametrize("by", [True, "1", None, [1], 1j])
 def test_an_increment_is_by_a_number(by: Any) -> None:
-    with pytest.raises(TypeError, match=r"^Increment takes an int or a float, not "):
+    with pytest.raises(TypeError, match=r"^Increment takes an int, a float or a Decimal, not "):
         Increment(by)
 
 
@@ -269,12 +269,14 @@ def test_an_item_that_is_stored_but_can_not_be_read_back_fails_alone() -> None:
         return form
 
     schema = {"name": {"serialize": str, "deserialize": read}}
-    with divan.open("memory://", schema=schema) as store:
+    with divan.open("memory://odd", schema=schema) as store, divan.open("memory://odd") as plain:
+        plain.create_many((id, {"name": id}) for id in "abc")
         with pytest.raises(BulkError) as caught:
-            store.create_many([{"name": "a"}, {"name": "b"}, {"name": "c"}])
+            store.update_many({id: {"seen": True} for id in "abc"})
 
         assert [type(item) for item in caught.value.results] == [Document, InvalidDocument, Document]
-        assert store.count() == 3
+        assert plain.count({"seen": True}) == 3
+        plain.delete_many(list("abc"))
 
 
 @pytest.mark.parametrize(

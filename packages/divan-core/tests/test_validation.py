@@ -228,7 +228,7 @@ def test_a_stores_own_types_pass_as_they_are() -> None:
         ({"_id": 1}, "the field name '_id' begins with '_', which stores keep for metadata"),
         ({"a\0": 1}, r"the field name 'a\x00' holds a NUL character"),
         ({"a": {"b": {"\0": 1}}}, r"a.b: the field name '\x00' holds a NUL character"),
-        ({"a": b"x"}, "a: a bytes is not storable; declare a field type that serializes it"),
+        ({"a": b"x"}, "a: a bytes is not storable as it is; declare its field type, schema={'a': 'BinaryField'}"),
         ({"a": object}, "a: a type is not storable; declare a field type that serializes it"),
         ({"a": 1j}, "a: a complex is not storable; declare a field type that serializes it"),
         ({"a": (1, 2)}, "a: a tuple would come back as a list; store a list"),
@@ -262,10 +262,9 @@ def test_a_value_with_a_known_field_type_is_refused_naming_the_field_type(value:
         assert message.endswith(f"is not storable as it is; declare its field type, schema={{'when': '{field_type}'}}")
 
 
-def test_a_value_inside_an_object_is_not_promised_a_field_type_it_can_not_have() -> None:
+def test_a_value_inside_an_object_is_refused_naming_the_path_to_declare() -> None:
     assert refusal({"guests": [{"born": datetime.date(2000, 1, 1)}]}) == (
-        "guests[0].born: a date is not storable as it is; "
-        "field types are for top-level fields and their lists, so store its text or number here"
+        "guests[0].born: a date is not storable as it is; declare its field type, schema={'guests.born': 'DateField'}"
     )
 
 

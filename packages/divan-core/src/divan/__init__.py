@@ -32,6 +32,7 @@ from divan.hookspecs import hookimpl
 from divan.opening import open
 from divan.plugins import PluginWarning
 from divan.query import Explanation
+from divan.serializers import Scaled
 from divan.store import Store
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "PluginConflict",
     "PluginWarning",
     "RevisionConflict",
+    "Scaled",
     "Store",
     "StoreClosed",
     "StoreError",

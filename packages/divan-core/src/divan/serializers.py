@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from divan.errors import InvalidDocument, InvalidSchema, PluginConflict
+from divan.errors import InvalidDocument, InvalidSchema, PluginConflict, shown
 from divan.validation import INT_MAX, INT_MIN, MAX_DEPTH, check_path
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ Offers = Mapping[str, Sequence[Offer]]
 """Field type → what each plugin gives for it."""
 
 FieldType = str | type | Mapping[str, Any] | object
-"""A field type's name, a form field (class or instance), or a serializer dictionary."""
+"""A field type's name, a `Scaled`, a form field (class or instance), or a serializer dictionary."""
+
+ANY_NAME: Final = "*"
+"""In a schema's path: every name that the object there has."""
 
 
 class FieldSerializer(NamedTuple):
@@ -49,6 +52,7 @@ class FieldSerializer(NamedTuple):
         deserialize: Stored form → value; `None` likewise.
         ordered: Whether stored forms sort like the values.
         source: Where it comes from, for people: ``"schema"``, ``"backend mongo"``, ``"plugin divan-geo"``, ``"core"``.
+        additive: Whether the sum of two stored forms is that of the values' sum, so that `divan.Increment` may add.
     """
 
     field_type: str
@@ -56,14 +60,37 @@ class FieldSerializer(NamedTuple):
     deserialize: Callable[[Any], Any] | None
     ordered: bool
     source: str
+    additive: bool = False
 
     def encode(self, field: str, value: Any) -> Any:
         """The stored form of a value; lists item by item, `None` as it is.
 
         Raises:
-            InvalidDocument: naming field, field type and source, if the serializer raises.
+            InvalidDocument: naming field, field type and source, if the serializer raises, or what it gives would not
+                come back.
         """
-        return self._each(self.serialize, field, value, "can't be stored")
+        stored = self._each(self.serialize, field, value, "can't be stored")
+        if self.source != "core" and self.serialize not in _KNOWN_TO_COME_BACK:
+            self._prove(field, value, stored)
+        return stored
+
+    def _prove(self, field: str, value: Any, stored: Any) -> None:
+        """Refuse a stored form of which `decode` makes nothing, or something that has another stored form."""
+        if not isinstance(stored, str | int | float | list | Mapping):
+            return  # a store's own, or for validation to refuse
+        try:
+            back = self._each(self.deserialize, field, stored, "can't be read")
+            again = self._each(self.serialize, field, back, "can't be stored again")
+            reason = "" if again == stored else f"what is read of it has the stored form {shown(again)}"
+        except InvalidDocument as error:
+            reason = str(error)
+        if reason:
+            if isinstance(stored, list):
+                reason += "; a list is read item by item, so store an object or text"
+            raise InvalidDocument(
+                f"{field}: the stored form {shown(stored)} of a {type(value).__name__} would not come back as "
+                f"{self.field_type} (serializer of {self.source}): {reason}"
+            )
 
     def decode(self, field: str, value: Any) -> Any:
         """The value of a stored form; the reverse of `encode`.
@@ -217,6 +244,83 @@ def deserialize_uuid(value: str) -> Any:
     return UUID(value)
 
 
+class Scaled:
+    """A field type: exact decimal numbers, stored as a whole number of their smallest unit.
+
+    ``Scaled(2)`` stores ``Decimal("9.50")`` as 950, which sorts, answers ranges and takes `divan.Increment` on every
+    store, as text does not. The value comes back with so many places, ``Decimal("9.50")``. One with more is
+    `InvalidDocument`: nothing is rounded. In a class: ``Annotated[Decimal, divan.Scaled(2)]``.
+
+    Args:
+        places: How many decimal places are kept, 0 to 18. The whole number must fit into 64 bits: with 2 places,
+            amounts up to 92 quadrillion.
+
+    Raises:
+        InvalidSchema: if `places` is none of these.
+    """
+
+    __slots__ = ("places",)
+
+    def __init__(self, places: int) -> None:
+        if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= 18:
+            raise InvalidSchema(f"Scaled takes the number of decimal places, 0 to 18, not {shown(places)}")
+        self.places = places
+
+    def __repr__(self) -> str:
+        return f"divan.Scaled({self.places})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scaled) and self.places == other.places
+
+    def __hash__(self) -> int:
+        return hash((Scaled, self.places))
+
+    def serialize(self, value: Any) -> int:
+        """The whole number of smallest units in a Decimal, an int, or a number's text."""
+        from decimal import Decimal
+
+        sign, digits, exponent = Decimal(serialize_decimal(value)).as_tuple()
+        if not isinstance(exponent, int):  # of what is not finite, which `serialize_decimal` refuses
+            raise TypeError("a finite number is needed")
+        while exponent < -self.places and digits[-1] == 0 and len(digits) > 1:
+            digits, exponent = digits[:-1], exponent + 1
+        if exponent < -self.places and digits != (0,):
+            raise ValueError(f"{value} has more than {self.places} decimal places; round it first")
+        if len(digits) + exponent + self.places > 20 and digits != (0,):
+            raise OverflowError(f"{value} does not fit into 64 bits with {self.places} decimal places")
+        units = int("".join(map(str, digits))) * 10 ** max(exponent + self.places, 0) if digits != (0,) else 0
+        units = -units if sign else units
+        if not INT_MIN <= units <= INT_MAX:
+            raise OverflowError(f"{value} does not fit into 64 bits with {self.places} decimal places")
+        return units
+
+    def deserialize(self, value: int) -> Any:
+        """The Decimal of so many smallest units."""
+        from decimal import Decimal
+
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError("a whole number is needed")
+        return Decimal((value < 0, tuple(map(int, str(abs(value)))), -self.places))
+
+
+def serialize_binary(value: Any) -> str:
+    """Bytes as base64 text, which does not sort like them. Such text is checked and taken."""
+    from base64 import b64encode
+
+    if isinstance(value, str):
+        value = deserialize_binary(value)
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError("bytes are needed")
+    return b64encode(value).decode("ascii")
+
+
+def deserialize_binary(value: str) -> bytes:
+    """The bytes of `serialize_binary`."""
+    from base64 import b64decode
+
+    return b64decode(value, validate=True)
+
+
 _DATETIME: Final = {"serialize": serialize_datetime, "deserialize": deserialize_datetime}
 
 DEFAULT_SERIALIZERS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
@@ -228,18 +332,25 @@ DEFAULT_SERIALIZERS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "DurationField": {"serialize": serialize_duration, "deserialize": deserialize_duration},
         "DecimalField": {"serialize": serialize_decimal, "deserialize": deserialize_decimal, "ordered": False},
         "UUIDField": {"serialize": serialize_uuid, "deserialize": deserialize_uuid},
+        "BinaryField": {"serialize": serialize_binary, "deserialize": deserialize_binary, "ordered": False},
     }
 )
-"""The core's serializers: every ``django.forms`` field whose value JSON can't hold. A driver declares these in full."""
+"""The core's serializers: every field of Django's whose value JSON can't hold. A driver declares these in full."""
+
+_KNOWN_TO_COME_BACK: Final = frozenset(serializer["serialize"] for serializer in DEFAULT_SERIALIZERS.values())
+"""The core's functions, which drivers declare as theirs."""
 
 PLAIN_FIELD_TYPES: Final = frozenset(
     {
-        "BooleanField", "CharField", "ChoiceField", "EmailField", "Field", "FilePathField", "FloatField",
-        "GenericIPAddressField", "IntegerField", "JSONField", "MultipleChoiceField", "NullBooleanField", "RegexField",
-        "SlugField", "TypedChoiceField", "TypedMultipleChoiceField", "URLField",
+        "AutoField", "BigAutoField", "BigIntegerField", "BooleanField", "CharField", "ChoiceField", "ComboField",
+        "CommaSeparatedIntegerField", "EmailField", "Field", "FileField", "FilePathField", "FloatField",
+        "GenericIPAddressField", "IPAddressField", "ImageField", "IntegerField", "JSONField", "ModelChoiceField",
+        "ModelMultipleChoiceField", "MultiValueField", "MultipleChoiceField", "NullBooleanField",
+        "PositiveBigIntegerField", "PositiveIntegerField", "PositiveSmallIntegerField", "RegexField", "SlugField",
+        "SmallAutoField", "SmallIntegerField", "TextField", "TypedChoiceField", "TypedMultipleChoiceField", "URLField",
     }
 )  # fmt: skip
-"""Field types whose values are stored as they are."""
+"""Field types whose values are stored as they are: the rest of Django's, of its forms and of its models."""
 
 
 # Picking
@@ -279,10 +390,10 @@ def resolve_schema(
     backend_serializers: Mapping[str, Mapping[str, Any]],
     plugins: Offers,
 ) -> dict[str, FieldSerializer]:
-    """The serializer of each field in a schema; fields stored as they are left out.
+    """The serializer of each field in a schema, by its dotted path; fields stored as they are left out.
 
     Raises:
-        InvalidSchema: if the schema is no mapping, or a field type is not known.
+        InvalidSchema: if the schema is no mapping, a path can be no field's, or a field type is not known.
         PluginConflict: if the choice falls between two plugins.
     """
     if not isinstance(schema, Mapping):
@@ -290,7 +401,10 @@ def resolve_schema(
     resolved = {}
     for field, field_type in schema.items():
         _check_field(field)
-        if isinstance(field_type, Mapping):
+        if isinstance(field_type, Scaled):
+            functions = {"serialize": field_type.serialize, "deserialize": field_type.deserialize, "additive": True}
+            serializer = _make(repr(field_type), functions, "core")
+        elif isinstance(field_type, Mapping):
             serializer = _make("its own field type", field_type, f"the schema's {field!r}")
         else:
             names = _type_names(field, field_type)
@@ -309,8 +423,8 @@ def _check_field(field: object) -> None:
         names = check_path(field)
     except InvalidDocument as error:
         raise InvalidSchema(f"the schema names what can be no field: {error}") from None
-    if len(names) > 1:
-        raise InvalidSchema(f"{field}: field types are for top-level fields; declare one for {names[0]!r}")
+    if names[0] == ANY_NAME:
+        raise InvalidSchema(f"{field}: a '*' stands for the names inside a field; name the field first")
 
 
 def _type_names(field: str, field_type: Any) -> list[str]:
@@ -342,8 +456,8 @@ def _make(field_type: str, serializer: Mapping[str, Any], source: str) -> FieldS
     for key in ("serialize", "deserialize"):
         if not callable(serializer.get(key)):
             raise InvalidSchema(f"{source}: the serializer dictionary of {field_type} has no callable {key!r}")
-    ordered = bool(serializer.get("ordered", True))
-    return FieldSerializer(field_type, serializer["serialize"], serializer["deserialize"], ordered, source)
+    ordered, additive = bool(serializer.get("ordered", True)), bool(serializer.get("additive", False))
+    return FieldSerializer(field_type, serializer["serialize"], serializer["deserialize"], ordered, source, additive)
 
 
 def _unknown(field: str, field_type: str, installed: set[str]) -> str:

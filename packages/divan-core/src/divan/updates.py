@@ -68,11 +68,11 @@ def add(name: str, value: Any, by: int | float) -> int | float:
     return total
 
 
-def split_changes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, int | float]]:
+def split_changes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]:
     """Divide an update's changes into fields to set, to remove and to increment."""
     data: dict[str, Any] = {}
     remove: list[str] = []
-    increment: dict[str, int | float] = {}
+    increment: dict[str, Any] = {}
     for name, value in changes.items():
         if value is REMOVE:
             remove.append(name)

@@ -27,6 +27,7 @@ _FIELD_TYPES: Final = {
     "datetime.timedelta": "DurationField",
     "decimal.Decimal": "DecimalField",
     "uuid.UUID": "UUIDField",
+    "builtins.bytes": "BinaryField",
 }
 
 # Names that have passed `_check_name` at the top level: most documents of one program share their field names.
@@ -247,6 +248,16 @@ def _text(path: _Path) -> str:
     return path + "".join(reversed(steps))
 
 
+def _field_of(path: _Path) -> str:
+    """The field whose value, or an item of whose list, is at a path: ``guests.age``."""
+    steps = []
+    while not isinstance(path, str):
+        path, step = path
+        if isinstance(step, str):
+            steps.append(f".{step}")
+    return path + "".join(reversed(steps))
+
+
 def _plain_name(name: str) -> str:
     return name if name.__class__ is str else str.__str__(name)
 
@@ -339,16 +350,10 @@ def _refuse_type(value: object, where: _Path) -> NoReturn:
     name = type(value).__name__
     field_type = field_type_of(type(value))
     if field_type:
-        top, nested = where, False
-        while not isinstance(top, str):
-            top, step = top
-            nested = nested or isinstance(step, str)
-        hint = (
-            "field types are for top-level fields and their lists, so store its text or number here"
-            if nested
-            else f"declare its field type, schema={{{top!r}: {field_type!r}}}"
+        raise InvalidDocument(
+            f"{path}: {_article(value)} is not storable as it is; declare its field type, "
+            f"schema={{{_field_of(where)!r}: {field_type!r}}}"
         )
-        raise InvalidDocument(f"{path}: {_article(value)} is not storable as it is; {hint}")
     if isinstance(value, tuple | set | frozenset):
         raise InvalidDocument(f"{path}: a {name} would come back as a list; store a list")
     raise InvalidDocument(f"{path}: {_article(value)} is not storable; declare a field type that serializes it")

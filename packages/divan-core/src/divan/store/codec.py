@@ -10,6 +10,7 @@ from divan.documents import REMOVE, Document, Increment, copied
 from divan.errors import DivanError, InvalidDocument, InvalidQuery, StoreClosed, StoreError, shown
 from divan.query import ID_PATH, And, Comparison, Node, Not, Query, SortKey, parse, parse_sort
 from divan.serializers import FieldSerializer
+from divan.store.fields import Fields
 from divan.store.schemas import Model
 from divan.updates import split_changes
 from divan.validation import validate_document
@@ -25,7 +26,7 @@ class Codec:
 
     Args:
         backend: The open driver.
-        fields: Field name → the serializer of its field type.
+        fields: Dotted path → the serializer of the field's type.
         model: The class whose instances stand for documents, if the schema is one.
 
     Attributes:
@@ -40,7 +41,7 @@ class Codec:
         self.model = self._model = model
         self._has_id = model is not None and "id" in model.metadata
         self.is_plain = not fields and model is None
-        self._fields = fields
+        self._fields = Fields(fields)
         self._native = backend.native_types
         self._exclude = tuple(backend.exclude_keys)
         self._has_revisions = backend.implements("get_revision_for_document")
@@ -92,15 +93,8 @@ class Codec:
     def encode(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """A private copy of the fields in stored form, checked."""
         if self._fields and isinstance(data, Mapping):
-            data = self._serialize(data)
+            data = self._fields.encode(data)
         return validate_document(data, self._native)
-
-    def _serialize(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        encoded = dict(data)
-        for field, serializer in self._fields.items():
-            if encoded.get(field) is not None:
-                encoded[field] = serializer.encode(field, encoded[field])
-        return encoded
 
     def encode_changes(
         self, changes: Mapping[str, Any]
@@ -115,18 +109,34 @@ class Codec:
             return self.encode(self._plain(changes)), (), {}
         given, remove, increment = split_changes(changes)
         data = self._plain(given)
-        plain = validate_document({**dict.fromkeys(remove), **increment})
-        for field in increment:
-            if field in self._fields:
-                raise InvalidDocument(f"{field}: a {self._fields[field].field_type} can't be incremented")
+        amounts = {field: self._amount(field, by) for field, by in increment.items()}
+        plain = validate_document({**dict.fromkeys(remove), **amounts})
         return self.encode(data), remove, {name: plain[name] for name in increment}
+
+    def _amount(self, field: str, by: Any) -> Any:
+        """What is added to the stored form of a field.
+
+        Raises:
+            InvalidDocument: if nothing can be added to it.
+        """
+        serializer = self._fields.at(field)
+        if serializer is None:
+            if isinstance(by, int | float):
+                return by
+            raise InvalidDocument(
+                f"{field}: Increment adds a {type(by).__name__} to a field of type divan.Scaled, and to no other; "
+                "add an int or a float"
+            )
+        if not serializer.additive:
+            raise InvalidDocument(f"{field}: a {serializer.field_type} can't be incremented")
+        return serializer.encode(field, by)
 
     def _plain(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """The fields with the class's own values (a nested instance, say) as an instance's are stored."""
         model = self._model
         if model is None:
             return data
-        return {name: value if name in self._fields else model.plain(value) for name, value in data.items()}
+        return {name: model.plain(value) if self._fields.at(name) is None else value for name, value in data.items()}
 
     def document(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
         """The `Document` of what a driver returned, field types applied; the error that stands for one is raised.
@@ -137,10 +147,8 @@ class Codec:
         """
         document = raw if raw.__class__ is Document else self.adopt(raw, written)
         try:
-            for field, serializer in self._fields.items():
-                value = document.get(field)
-                if value is not None:
-                    document[field] = serializer.decode(field, value)
+            if self._fields:
+                self._fields.decode(document)
         except InvalidDocument as error:
             message = f"document {shown(document.id)}: {error}"
             raise InvalidDocument(message, document_id=document.id) from error.__cause__
@@ -221,11 +229,11 @@ class Codec:
         return Query(And(tuple(map(_by_id, query.tree.items)))) if self._has_id and query else query
 
     def _operand(self, field: str, op: str, value: Any) -> Any:
-        serializer = self._fields.get(field)
         if op in _UNENCODED:
             return value
+        serializer = self._fields.at(field)
         if serializer is None:
-            return value if self._model is None else self._model.plain(value)
+            return self._fields.encode_at(field, value if self._model is None else self._model.plain(value))
         if op == "$prefix" and serializer.serialize is not None:
             raise InvalidQuery(
                 f"{field}: $prefix asks how a text begins, and a {serializer.field_type} is none; ask for a range"
@@ -242,7 +250,7 @@ class Codec:
         """
         keys = parse_sort(sort)
         for key in keys:
-            serializer = self._fields.get(key.field)
+            serializer = self._fields.at(key.field)
             if serializer is not None and not serializer.ordered:
                 raise InvalidQuery(_unordered(key.field, serializer, "a sort"))
         if self._has_id:

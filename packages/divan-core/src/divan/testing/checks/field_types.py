@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from divan import InvalidDocument, InvalidQuery, InvalidSchema, Store
+from divan import Increment, InvalidDocument, InvalidQuery, InvalidSchema, Scaled, Store
 from divan.serializers import DEFAULT_SERIALIZERS
 from divan.testing.base import StoreChecks
 
@@ -38,11 +38,13 @@ VALUES: Final[dict[str, tuple[str, Any]]] = {
     "a large decimal": ("DecimalField", Decimal("1E+30")),
     "a zero decimal": ("DecimalField", Decimal(0)),
     "a UUID": ("UUIDField", UUID("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0")),
+    "bytes": ("BinaryField", b"\x00\xff\n"),
+    "no bytes": ("BinaryField", b""),
     "a text": ("CharField", "text"),
     "a number": ("IntegerField", 5),
 }
 
-SERIES: Final[dict[str, tuple[str, list[Any]]]] = {
+SERIES: Final[dict[str, tuple[str | Scaled, list[Any]]]] = {
     "dates": ("DateField", [date(999, 1, 1), date(2026, 2, 28), date(2026, 12, 1), date(2027, 1, 1)]),
     "datetimes": (
         "DateTimeField",
@@ -57,6 +59,7 @@ SERIES: Final[dict[str, tuple[str, list[Any]]]] = {
         ],
     ),
     "times": ("TimeField", [time(0), time(9, 30), time(9, 30, 0, 1), time(10)]),
+    "scaled decimals": (Scaled(2), [Decimal("-120.00"), Decimal("9.50"), Decimal("10.00"), Decimal("120.00")]),
     "durations": ("DurationField", [timedelta(-5), timedelta(0), timedelta(microseconds=1), timedelta(days=400)]),
 }
 """Values of one field type in ascending order."""
@@ -129,13 +132,15 @@ class FieldTypes(StoreChecks):
         assert (store.get(document.id), store.count({"v": None})) == ({"v": None}, 1)
 
     @each_series
-    def test_values_sort(self, typed: Callable[[Any], Store], field_type: str, values: list[Any]) -> None:
+    def test_values_sort(self, typed: Callable[[Any], Store], field_type: str | Scaled, values: list[Any]) -> None:
         store = typed(field_type)
         store.create_many({"v": value} for value in values[::-1])
         assert [document["v"] for document in store.find(sort="v")] == values
 
     @each_series
-    def test_values_have_ranges(self, typed: Callable[[Any], Store], field_type: str, values: list[Any]) -> None:
+    def test_values_have_ranges(
+        self, typed: Callable[[Any], Store], field_type: str | Scaled, values: list[Any]
+    ) -> None:
         store = typed(field_type)
         store.create_many({"v": value} for value in values)
         found = [document["v"] for document in store.find({"v": {"$gt": values[0], "$lte": values[2]}}, sort="v")]
@@ -158,6 +163,36 @@ class FieldTypes(StoreChecks):
         else:
             with pytest.raises(InvalidQuery):
                 list(store.find(sort="v"))
+
+    @each_value
+    def test_a_value_inside_objects_comes_back_and_is_found(
+        self, open_store: Callable[..., Store], field_type: str, value: Any
+    ) -> None:
+        store = open_store(schema={"v.w": field_type, "rows.*.v": field_type})
+        document = store.create({"v": {"w": value}, "rows": [{"a": {"v": [value]}}, {}]})
+        store.create({"v": {"w": None}})
+        assert (document, store.get(document.id)) == ({"v": {"w": value}, "rows": [{"a": {"v": [value]}}, {}]},) * 2
+        assert [found.id for found in store.find({"v.w": value})] == [document.id]
+        assert [found.id for found in store.find({"v": {"w": value}})] == [document.id]
+        assert [found.id for found in store.find({"rows": {"$contains": {"a": {"v": [value]}}}})] == [document.id]
+
+    @each_series
+    def test_values_inside_an_object_sort(
+        self, open_store: Callable[..., Store], field_type: str | Scaled, values: list[Any]
+    ) -> None:
+        store = open_store(schema={"v.w": field_type})
+        store.create_many({"v": {"w": value}} for value in values[::-1])
+        assert [document["v"]["w"] for document in store.find(sort="v.w")] == values
+        found = store.find({"v.w": {"$gte": values[1]}}, sort="-v.w")
+        assert [document["v"]["w"] for document in found] == values[:0:-1]
+
+    def test_a_scaled_decimal_is_incremented(self, typed: Callable[[Any], Store]) -> None:
+        store = typed(Scaled(2))
+        document = store.create({"v": Decimal("9.50")})
+        assert store.update(document.id, {"v": Increment(Decimal("0.75"))})["v"] == Decimal("10.25")
+        with pytest.raises(InvalidDocument):
+            store.update(document.id, {"v": Increment(Decimal("0.001"))})
+        assert store.get(document.id)["v"] == Decimal("10.25")
 
     def test_a_field_type_of_the_schemas_own(self, store: Store, typed: Callable[[Any], Store]) -> None:
         document = typed(SHOUTED).create({"v": "quiet"})
