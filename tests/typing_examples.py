@@ -69,6 +69,17 @@ def open_with_a_class() -> None:
     assert_type(divan.open("memory://", schema=Stay), divan.Store[divan.Document])
 
 
+def first_and_some_fields(store: divan.Store, guests: divan.Store[Guest]) -> None:
+    assert_type(store.first({"a": 1}), divan.Document | None)
+    assert_type(guests.first({"a": 1}, sort="a"), Guest | None)
+    assert_type(guests.first(fields=["name"]), divan.Document | None)
+    assert_type(guests.get("ada", fields=["name"]), divan.Document)
+    assert_type(guests.get("ada", None, fields=["name"]), divan.Document | None)
+    assert_type(guests.get_many(["ada"], fields=["name"]), list[divan.Document | None])
+    assert_type(guests.put_many([guests["ada"], ("bob", {"name": "Bob"})]), list[Guest])
+    assert_type(guests.exists(), bool)
+
+
 def name_the_type_in_a_signature(store: divan.Store, guests: divan.Store[Guest]) -> tuple[divan.Document, Guest]:
     return store["ada"], guests["ada"]
 

@@ -210,7 +210,10 @@ async def test_one_document_from_creation_to_deletion(url: str) -> None:
         assert await store["ada"] == ada
         assert (await store.update(ada, {"stays": divan.Increment(2)}))["stays"] == 2
         replaced = await store.replace("ada", {"name": "Ada L."})
-        assert await store.put("ada", {"name": "Ada"}) == {"name": "Ada"}
+        ada = await store.put("ada", {"name": "Ada"})
+        assert ada == {"name": "Ada"}
+        assert await store.put("ada", {"name": "Ada", "age": 36}, ada.rev) == {"name": "Ada", "age": 36}
+        assert await store.get("ada", fields=["age"]) == {"age": 36}
         with pytest.raises(divan.RevisionConflict):
             await store.delete("ada", rev=replaced.rev)
         await store.delete("ada")
@@ -227,6 +230,11 @@ async def test_queries(url: str) -> None:
         assert [document["n"] for document in found] == [998, 997, 996]
         assert found[0].id == "d0998"
         assert await store.count(where) == 990
+        assert await store.first(where, sort="-n", fields=["n"]) == {"n": 999}
+        assert await store.first({"n": 1000}) is None
+        assert await store.exists(where)
+        assert not await store.exists({"n": 1000})
+        assert await store.get_many(["d0003", "nobody"], fields=["m"]) == [{}, None]
         assert isinstance(await store.explain(where, sort="n"), divan.Explanation)
         assert {id async for id in store.ids()} == {f"d{number:04}" for number in range(1000)}
         assert sum([document["n"] async for document in store]) == sum(range(1000))

@@ -285,6 +285,31 @@ def test_the_filter_may_stand_in_a_file(run: Run, two: str, tmp_path: Path) -> N
     assert run("find", two, "--where", f"@{file}").row["_id"] == "ada"
 
 
+def test_first_prints_the_first_match(run: Run, two: str) -> None:
+    ended = run("first", two, "--sort", "-age", "--fields", "name")
+    assert (ended.code, ended.row["_id"], ended.row["name"]) == (0, "ada", "Ada")
+    assert run("first", two, "--where", '{"age": 7}') == (3, "", "")
+
+
+def test_exists_prints_the_answer_and_ends_with_it(run: Run, two: str) -> None:
+    assert run("exists", two, "--where", '{"age": 36}') == (0, "true\n", "")
+    assert run("exists", two, "--prefix", "a") == (0, "true\n", "")
+    assert run("exists", two, "--where", '{"age": 7}') == (3, "false\n", "")
+
+
+def test_get_prints_some_fields(run: Run, two: str) -> None:
+    assert set(run("get", two, "ada", "--fields", "age").row) == {"_id", "_rev", "age"}
+    assert [set(row) for row in run("get", two, "ada", "bob", "--fields", "age").rows] == [{"_id", "_rev", "age"}] * 2
+
+
+def test_put_takes_a_revision(run: Run, two: str) -> None:
+    row = run("get", two, "ada").row
+    assert run("put", two, "ada", '{"name": "Ada L."}', "--rev", row["_rev"]).code == 0
+    assert run("put", two, "ada", '{"name": "Mine"}', "--rev", row["_rev"]).code == 4
+    assert run("put", two, "--if-unchanged", json.dumps(row)).code == 4
+    assert run("get", two, "ada").row["name"] == "Ada L."
+
+
 def test_count_takes_a_filter(run: Run, two: str) -> None:
     assert run("count", two, "-w", '{"age": {"$gt": 20}}').out == "1\n"
 

@@ -182,6 +182,8 @@ LACKING: dict[str, tuple[Callable[[Store], Any], str]] = {
     "update with Increment": (lambda store: store.update("1", {"a": Increment(1)}), "update(increment=…)"),
     "update with rev": (lambda store: store.update("1", {"a": 2}, rev="1"), "update(rev=…)"),
     "find": (lambda store: list(store.find()), "find()"),
+    "first": (lambda store: store.first(), "find()"),
+    "exists": (lambda store: store.exists(), "find()"),
     "iter": (lambda store: list(store), "iter_documents()"),
     "ids": (lambda store: list(store.ids()), "iter_documents()"),
     "count": (lambda store: store.count(), "count()"),
@@ -203,8 +205,40 @@ def test_what_needs_more_is_refused_naming_the_method_that_is_missing(call: str)
 
 
 def test_put_needs_more_too() -> None:
-    with opened(FiveMethods) as store, pytest.raises(UnsupportedOperation, match=r"^FiveMethods does not implement "):
-        store.put("a", {})
+    with opened(FiveMethods) as store:
+        with pytest.raises(UnsupportedOperation, match=r"^FiveMethods does not implement "):
+            store.put("a", {})
+        with pytest.raises(divan.BulkError, match="FiveMethods does not implement "):
+            store.put_many({"a": {}})
+
+
+def test_a_driver_that_knows_neither_fields_nor_put_many_has_both() -> None:
+    with opened(Full) as store:
+        store.create({"a": 1, "b": {"c": 2, "d": 3}}, id="x")
+        assert store.get("x", fields=["b.c"]) == {"b": {"c": 2}}
+        assert store.get_many(["x", "y"], fields=["a"]) == [{"a": 1}, None]
+        assert store.put_many([("x", {"n": 1}), ("y", {"n": 2}), ("x", {"n": 3})]) == [{"n": 1}, {"n": 2}, {"n": 3}]
+        assert store.get_many(["x", "y"]) == [{"n": 3}, {"n": 2}]
+
+
+def test_a_driver_that_takes_fields_is_told_of_them_and_may_return_more() -> None:
+    asked = []
+
+    class Selective(Full):
+        def get_document_for_id(self, document_id: str, fields: Sequence[str] = ()) -> dict[str, Any]:
+            asked.append(tuple(fields))
+            return super().get_document_for_id(document_id)
+
+        def get_many(self, document_ids: Sequence[str], fields: Sequence[str] = ()) -> list[Any]:
+            asked.append(tuple(fields))
+            return super().get_many(document_ids)
+
+    with opened(Selective) as store:
+        store.create({"a": 1, "b": 2}, id="x")
+        assert store.get("x", fields=["a"]) == {"a": 1}
+        assert store.get_many(["x"], fields=["b"]) == [{"b": 2}]
+    assert ("a",) in asked
+    assert ("b",) in asked
 
 
 @pytest.mark.parametrize(

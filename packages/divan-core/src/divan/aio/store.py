@@ -11,7 +11,7 @@ from divan.aio.results import AsyncResults
 from divan.aio.workers import Job, Workers
 from divan.documents import REMOVE, Document
 from divan.errors import BulkError, StoreClosed
-from divan.query import Explanation
+from divan.query import Explanation, parse_fields
 from divan.serializers import FieldSerializer
 from divan.store.store import D, Store
 
@@ -65,20 +65,31 @@ class AsyncStore(Generic[D]):
         return await self._run(partial(self.sync.create, data, id))
 
     @overload
-    async def get(self, id: str | Document | D) -> D: ...
+    async def get(self, id: str | Document | D, *, fields: None = ...) -> D: ...
     @overload
-    async def get(self, id: str | Document | D, default: _T) -> D | _T: ...
-    async def get(self, id: str | Document | D, default: Any = REMOVE) -> Any:
+    async def get(self, id: str | Document | D, *, fields: Iterable[str]) -> Document: ...
+    @overload
+    async def get(self, id: str | Document | D, default: _T, *, fields: None = ...) -> D | _T: ...
+    @overload
+    async def get(self, id: str | Document | D, default: _T, *, fields: Iterable[str]) -> Document | _T: ...
+    async def get(self, id: str | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
         """Fetch a document.
 
         Args:
             id: Its id, or the `Document`, to fetch it anew.
             default: What to return if there is none.
+            fields: Dotted paths to return; `None` for the whole document.
+
+        Returns:
+            The document; with `fields` a `Document`, whatever the schema.
 
         Raises:
             DocumentNotFound: if there is none and no `default` was given.
+            InvalidID: if no document can have this id, and no `default` was given.
+            InvalidQuery: if a field can't be one.
         """
-        return await self._run(partial(self.sync.get, id, default))
+        get: Any = self.sync.get  # whose overloads leave open what both may be
+        return await self._run(partial(get, id, default, fields=fields))
 
     async def __getitem__(self, id: str | Document | D) -> D:
         return await self.get(id)
@@ -120,20 +131,22 @@ class AsyncStore(Generic[D]):
         """
         return await self._run(partial(self.sync.replace, id, data, rev))
 
-    async def put(self, id: str | Document | D, data: Mapping[str, Any] | D) -> D:
+    async def put(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         """Create a document, or overwrite the whole of it if it exists.
 
         Args:
             id: The document's id, or a `Document` with it.
             data: Field name → value: all that the document will hold.
+            rev: The revision that the document must still have; `None` to overwrite whatever is there, or nothing.
 
         Returns:
             The document as stored.
 
         Raises:
+            RevisionConflict: if it has changed since `rev`, or is gone.
             InvalidDocument: if the data or the id can't be stored by every store alike.
         """
-        return await self._run(partial(self.sync.put, id, data))
+        return await self._run(partial(self.sync.put, id, data, rev))
 
     async def delete(self, id: str | Document | D, rev: str | None = None) -> None:
         """Delete a document.
@@ -197,6 +210,53 @@ class AsyncStore(Generic[D]):
                 are not allowed.
         """
         return AsyncResults(self._run, partial(self.sync.find, where, sort=sort, limit=limit, skip=skip, fields=fields))
+
+    @overload
+    async def first(
+        self,
+        where: Mapping[str, Any] | None = ...,
+        *,
+        sort: str | Iterable[str] | None = ...,
+        fields: None = ...,
+    ) -> D | None: ...
+    @overload
+    async def first(
+        self,
+        where: Mapping[str, Any] | None = ...,
+        *,
+        sort: str | Iterable[str] | None = ...,
+        fields: Iterable[str],
+    ) -> Document | None: ...
+    async def first(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        sort: str | Iterable[str] | None = None,
+        fields: Iterable[str] | None = None,
+    ) -> Any:
+        """The first of the documents that match a filter.
+
+        Args:
+            where: The filter; `None` or ``{}`` matches everything.
+            sort: As for `find`; without one, whichever the store gives first.
+            fields: Dotted paths to return; `None` for the whole document.
+
+        Returns:
+            The document, or `None` if none matches. With `fields` it is a `Document`, whatever the schema.
+
+        Raises:
+            InvalidQuery: if an argument can't be understood, or the query would scan where scans are not allowed.
+        """
+        first: Any = self.sync.first  # whose overloads leave open what `fields` may be
+        return await self._run(partial(first, where, sort=sort, fields=fields))
+
+    async def exists(self, where: Mapping[str, Any] | None = None) -> bool:
+        """Whether any document matches a filter; `None` asks whether there is any document.
+
+        Raises:
+            InvalidQuery: if the filter can't be understood, or would scan where scans are not allowed.
+        """
+        return await self._run(partial(self.sync.exists, where))
 
     async def count(self, where: Mapping[str, Any] | None = None) -> int:
         """How many documents match a filter; `None` counts them all.
@@ -262,27 +322,71 @@ class AsyncStore(Generic[D]):
         """
         return await self._bulk("create_many", self.sync.create_many, documents)
 
+    async def put_many(
+        self,
+        items: Mapping[str, Mapping[str, Any] | D]
+        | Iterable[Document | D | tuple[str | Document | D, Mapping[str, Any] | D]]
+        | AsyncIterable[Document | D | tuple[str | Document | D, Mapping[str, Any] | D]],
+    ) -> list[D]:
+        """Create many documents, or overwrite the whole of those that exist, in batches; each as `put` does.
+
+        Args:
+            items: Id → data, or pairs of an id and data; a `Document`, or an instance of the schema's class, stands for
+                its id and its fields. Read as by `create_many`.
+
+        Returns:
+            The documents as stored, in order.
+
+        Raises:
+            BulkError: if some failed; the others are stored, and its `results` hold one entry per item.
+        """
+        given = items.items() if isinstance(items, Mapping) else items
+        return await self._bulk("put_many", self.sync.put_many, given)
+
     @overload
     async def get_many(
-        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D]
+        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], *, fields: None = ...
     ) -> list[D | None]: ...
     @overload
     async def get_many(
-        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], default: _T
-    ) -> list[D | _T]: ...
+        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], *, fields: Iterable[str]
+    ) -> list[Document | None]: ...
+    @overload
     async def get_many(
-        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], default: Any = None
+        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], default: _T, *, fields: None = ...
+    ) -> list[D | _T]: ...
+    @overload
+    async def get_many(
+        self,
+        ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D],
+        default: _T,
+        *,
+        fields: Iterable[str],
+    ) -> list[Document | _T]: ...
+    async def get_many(
+        self,
+        ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D],
+        default: Any = None,
+        *,
+        fields: Iterable[str] | None = None,
     ) -> list[Any]:
         """Fetch many documents, in batches.
 
         Args:
             ids: Ids or `Document`s; read as by `create_many`.
             default: What stands in the result for a document that does not exist.
+            fields: Dotted paths to return; `None` for whole documents.
 
         Returns:
-            One `Document` (or `default`) per id, in order.
+            One document (or `default`) per id, in order. With `fields` they are `Document`s, whatever the schema.
+
+        Raises:
+            InvalidQuery: if a field can't be one.
+            BulkError: if some can't be read; its `results` hold one entry per id, the others' documents among them.
         """
-        return await self._bulk("get_many", partial(self.sync.get_many, default=default), ids)
+        get_many: Any = self.sync.get_many  # whose overloads leave open what `fields` may be
+        names = parse_fields(fields)  # read once, for every batch of an async iterable
+        return await self._bulk("get_many", partial(get_many, default=default, fields=names), ids)
 
     async def update_many(
         self,

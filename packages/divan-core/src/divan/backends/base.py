@@ -20,7 +20,7 @@ from divan.updates import Change, apply_changes
 REQUIRED_METHODS: Final = ("connect", "create", "update", "get_id_for_document", "get_document_attr")
 OPTIONAL_METHODS: Final = (
     "get_document_for_id", "delete", "replace", "get_revision_for_document", "iter_documents", "find", "count",
-    "create_many", "get_many", "update_many", "delete_many", "ensure_index", "explain", "ping", "close",
+    "create_many", "put_many", "get_many", "update_many", "delete_many", "ensure_index", "explain", "ping", "close",
 )  # fmt: skip
 
 Serializer = Mapping[str, Any]
@@ -149,6 +149,9 @@ class BaseDivanBackend:
     def get_document_for_id(self, document_id: str) -> Any:
         """Fetch one document.
 
+        Keyword arguments that a driver may take:
+            fields (Sequence[str]): the dotted paths that are wanted, beside the metadata; more may be returned.
+
         Raises:
             DocumentNotFound: if there is no such document.
         """
@@ -223,8 +226,20 @@ class BaseDivanBackend:
             for document_id, data in items
         ]
 
+    def put_many(self, items: Sequence[tuple[str, dict[str, Any]]]) -> list[Any]:
+        """Create or overwrite several documents; one result an item, in order: the stored document, or a `DivanError`.
+
+        Without it the Store has `create_many` and `replace` do it.
+
+        Args:
+            items: (id, data); an id may come several times, and its last data are stored.
+        """
+        self._lacks("put_many")
+
     def get_many(self, document_ids: Sequence[str]) -> list[Any]:
         """Fetch several documents; one result an id, in order.
+
+        Keyword arguments that a driver may take: fields (Sequence[str]): as in `get_document_for_id`.
 
         Returns:
             The document, `None` where there is none, or the `DivanError` that says why it can't be read.

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from divan.cli import backends, doctor, documents, exits, new, queries, stores
+from divan.cli import backends, doctor, documents, exits, matches, new, queries, stores
 from divan.cli.output import OutputClosed
 from divan.cli.parsing import Command, traceback_option
 from divan.cli.text import Reporter
@@ -81,6 +81,8 @@ _COMMANDS: tuple[Command, ...] = (
     documents.replace,
     documents.delete,
     queries.find,
+    matches.first,
+    matches.exists,
     queries.count,
     queries.ids,
     queries.explain,

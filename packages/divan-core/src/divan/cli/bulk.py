@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import divan
-from divan.backends.support import attempt
 from divan.cli.exits import code_of_all
 from divan.cli.reading import batches
 from divan.cli.text import Reporter
-from divan.errors import BulkError, DivanError, DocumentExists
+from divan.errors import BulkError, DivanError
 
 Run = Callable[[list[Any]], list[Any]]
 """A bulk call: items → one result an item, a `DivanError` for a failed one; or `BulkError`."""
@@ -62,20 +60,3 @@ class Bulk:
     def _fail(self, place: str, error: DivanError) -> None:
         self._failures.append(error)
         self._reporter.error(f"{place}: {error}" if place else error, error)
-
-
-def put_many(store: divan.Store) -> Run:
-    """A bulk call that creates or overwrites: the new ones in one go, the others one by one."""
-
-    def run(items: list[Any]) -> list[Any]:
-        try:
-            return list(store.create_many(items))
-        except BulkError as error:
-            if error.__cause__ is not None:
-                raise
-            return [
-                attempt(store.put, *item) if isinstance(result, DocumentExists) else result
-                for item, result in zip(items, error.results, strict=True)
-            ]
-
-    return run

@@ -10,9 +10,18 @@ import click
 
 import divan
 from divan.cli import exits
-from divan.cli.bulk import Bulk, Run, put_many
+from divan.cli.bulk import Bulk, Run
 from divan.cli.output import Printer
-from divan.cli.parsing import StoreCommand, Word, opened, output_options, parse_increment, reporter_of, schema_option
+from divan.cli.parsing import (
+    StoreCommand,
+    Word,
+    fields_option,
+    opened,
+    output_options,
+    parse_increment,
+    reporter_of,
+    schema_option,
+)
 from divan.cli.reading import Row, batches, peek, read_ids, read_rows
 from divan.cli.target import Target
 from divan.cli.values import Values
@@ -52,6 +61,8 @@ def create(
 
 
 @click.command(cls=StoreCommand, words=(Word("id", required=False), Word("data", required=False)))
+@_rev_option
+@_if_unchanged_option
 @_quiet_option
 @output_options
 @schema_option
@@ -61,6 +72,8 @@ def put(
     target: Target,
     id: str | None,
     data: str | None,
+    rev: str | None,
+    if_unchanged: bool,
     quiet: bool,
     printer: Printer,
     schema: dict[str, str],
@@ -68,14 +81,21 @@ def put(
     """Store documents, overwriting the whole of those that exist.
 
     DATA is as for create. Without ID, each document's "_id" says which it is, so what find prints can be put into
-    another store; "_rev" is ignored.
+    another store; "_rev" is ignored, unless --if-unchanged asks for it.
     """
     id, data = _id_or_data(id, data)
     rows, alone = _take(ctx, data, id)
     with opened(target, schema) as (store, values):
-        items = ((row.place, (_id_for(ctx, row, id), values.load(row.fields))) for row in rows)
-        run = _one_by_one(store.put) if alone else put_many(store)
-        return _write(ctx, items, run, store, values, printer, quiet, alone)
+        if rev is None and not if_unchanged:
+            items: Iterable[tuple[str, Any]] = (
+                (row.place, (_id_for(ctx, row, id), values.load(row.fields))) for row in rows
+            )
+            return _write(ctx, items, lambda batch: store.put_many(batch), store, values, printer, quiet, alone)
+        items = (
+            (row.place, (_id_for(ctx, row, id), values.load(row.fields), _revision(ctx, row, rev, if_unchanged, alone)))
+            for row in rows
+        )
+        return _write(ctx, items, _one_by_one(store.put), store, values, printer, quiet, alone, size=1)
 
 
 @click.command(cls=StoreCommand, words=(Word("id", required=False), Word("data", required=False)))
@@ -193,10 +213,18 @@ def delete(ctx: click.Context, target: Target, id: tuple[str, ...], rev: str | N
 
 
 @click.command(cls=StoreCommand, words=(Word("id", many=True),))
+@fields_option
 @output_options
 @schema_option
 @click.pass_context
-def get(ctx: click.Context, target: Target, id: tuple[str, ...], printer: Printer, schema: dict[str, str]) -> int:
+def get(
+    ctx: click.Context,
+    target: Target,
+    id: tuple[str, ...],
+    fields: list[str] | None,
+    printer: Printer,
+    schema: dict[str, str],
+) -> int:
     """Print documents.
 
     ID may be given several times; - stands for the ids in standard input, one a line, or in JSON objects as find and
@@ -204,13 +232,15 @@ def get(ctx: click.Context, target: Target, id: tuple[str, ...], printer: Printe
     """
     with opened(target, schema) as (store, values):
         if len(id) == 1 and id[0] != "-":
-            printer.row(values.row(store.get(id[0])))
+            get: Any = store.get  # whose overloads leave open what `fields` may be
+            printer.row(values.row(get(id[0], fields=fields)))
             return exits.OK
+        get_many: Any = store.get_many
         missing: list[DocumentNotFound] = []
 
         def found() -> Iterator[dict[str, Any]]:
             for batch in batches(read_ids(id), store.backend.batch_size):
-                for each, document in zip(batch, store.get_many(batch), strict=True):
+                for each, document in zip(batch, get_many(batch, fields=fields), strict=True):
                     if document is not None:
                         yield values.row(document)
                         continue

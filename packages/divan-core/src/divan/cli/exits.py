@@ -10,12 +10,13 @@ from divan import errors
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+NOT_FOUND: Final = 3
 INTERRUPTED: Final = 130  # as a shell reports a program that Ctrl-C ended
 OUTPUT_CLOSED: Final = 141  # as a shell reports a program whose reader went away, such as head
 
 CODES: Final[tuple[tuple[int, str, tuple[type[errors.DivanError], ...]], ...]] = (
     (USAGE, "the command, an option or the URL can't be understood", (errors.InvalidURL,)),
-    (3, "no document has this id", (errors.DocumentNotFound,)),
+    (NOT_FOUND, "no document has this id, or none matches", (errors.DocumentNotFound,)),
     (4, "the document exists already, or has changed", (errors.DocumentExists, errors.RevisionConflict)),
     (
         5,

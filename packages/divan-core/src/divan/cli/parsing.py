@@ -185,6 +185,17 @@ def where_option(command: _F) -> _F:
     )(command)
 
 
+def fields_option(command: _F) -> _F:
+    """Adds ``--fields``, given to the command as a list or `None`."""
+    return click.option(
+        "--fields",
+        multiple=True,
+        metavar="FIELD,…",
+        callback=lambda _ctx, _param, texts: _parse_fields(texts),
+        help="Print only these fields; dotted paths reach into objects.",
+    )(command)
+
+
 def _parse_schema(texts: tuple[str, ...]) -> dict[str, str]:
     schema: dict[str, Any] = {}
     for text in texts:
@@ -220,7 +231,7 @@ def parse_increment(text: str) -> tuple[str, int | float]:
     return field, value
 
 
-def parse_fields(texts: tuple[str, ...]) -> list[str] | None:
+def _parse_fields(texts: tuple[str, ...]) -> list[str] | None:
     """The field names of a projection: comma-separated, or a JSON list for names that hold commas."""
     if not texts:
         return None

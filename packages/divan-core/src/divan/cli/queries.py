@@ -8,31 +8,33 @@ import click
 
 import divan
 from divan.cli.output import Printer, to_json, write
-from divan.cli.parsing import StoreCommand, Word, opened, output_options, parse_fields, schema_option, where_option
+from divan.cli.parsing import (
+    StoreCommand,
+    Word,
+    fields_option,
+    opened,
+    output_options,
+    schema_option,
+    where_option,
+)
 from divan.cli.target import Target
 from divan.errors import DivanError
 
 _SORT_HELP: Final = "A field to sort by, as in name, or -name for descending; may be given several times."
-_sort_option = click.option("--sort", multiple=True, metavar="FIELD", help=_SORT_HELP)
-_prefix_option = click.option("--prefix", metavar="TEXT", default="", help="Only documents whose id begins so.")
-_scans_option = click.option("--no-scan", is_flag=True, help="Refuse (exit 5) a query that would read every document.")
+sort_option = click.option("--sort", multiple=True, metavar="FIELD", help=_SORT_HELP)
+prefix_option = click.option("--prefix", metavar="TEXT", default="", help="Only documents whose id begins so.")
+scans_option = click.option("--no-scan", is_flag=True, help="Refuse (exit 5) a query that would read every document.")
 
 
 @click.command(cls=StoreCommand)
 @where_option
-@_sort_option
-@_prefix_option
+@sort_option
+@prefix_option
 @click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", help="Print at most this many.")
 @click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Leave out this many first.")
-@click.option(
-    "--fields",
-    multiple=True,
-    metavar="FIELD,…",
-    callback=lambda _ctx, _param, texts: parse_fields(texts),
-    help="Print only these fields; dotted paths reach into objects.",
-)
+@fields_option
 @click.option("--explain", "explaining", is_flag=True, help="Show how the store would answer, and read nothing.")
-@_scans_option
+@scans_option
 @output_options
 @schema_option
 def find(
@@ -54,7 +56,7 @@ def find(
     --where '{"arrival": {"$gte": "2026-12-01"}}'.
     """
     with opened(target, schema, allow_scans=not no_scan) as (store, values):
-        query = _with_prefix(values.where(where), prefix)
+        query = with_prefix(values.where(where), prefix)
         if explaining:
             _explain(store, query, sort, printer)
             return
@@ -64,8 +66,8 @@ def find(
 
 @click.command(cls=StoreCommand)
 @where_option
-@_prefix_option
-@_scans_option
+@prefix_option
+@scans_option
 @schema_option
 def count(target: Target, where: dict[str, Any] | None, prefix: str, no_scan: bool, schema: dict[str, str]) -> None:
     """Print how many documents match a filter.
@@ -73,11 +75,11 @@ def count(target: Target, where: dict[str, Any] | None, prefix: str, no_scan: bo
     Without a filter, all are counted.
     """
     with opened(target, schema, allow_scans=not no_scan) as (store, values):
-        write(f"{store.count(_with_prefix(values.where(where), prefix))}\n")
+        write(f"{store.count(with_prefix(values.where(where), prefix))}\n")
 
 
 @click.command(cls=StoreCommand)
-@_prefix_option
+@prefix_option
 @click.option("--json", "as_json", is_flag=True, help="""One JSON object a line, with the id as its "_id".""")
 def ids(target: Target, prefix: str, as_json: bool) -> None:
     """Print the ids of all documents, one a line."""
@@ -93,7 +95,7 @@ def ids(target: Target, prefix: str, as_json: bool) -> None:
 
 @click.command(cls=StoreCommand)
 @where_option
-@_sort_option
+@sort_option
 @output_options
 @schema_option
 def explain(
@@ -108,7 +110,7 @@ def explain(
         _explain(store, values.where(where), sort, printer)
 
 
-def _with_prefix(where: Any, prefix: str) -> Any:
+def with_prefix(where: Any, prefix: str) -> Any:
     """A filter, and the beginning of the ids that is asked for beside it."""
     if not prefix:
         return where

@@ -41,10 +41,40 @@ class Queries:
 
     def __init__(self, backend: type[BaseDivanBackend], takes: Mapping[str, frozenset[str]], codec: Codec) -> None:
         self._takes = takes["find"]
+        self._gets_fields = "fields" in takes["get_document_for_id"]
+        self._gets_many_fields = "fields" in takes["get_many"]
         self._takes_id = backend.takes_id_field
         self._batch_size = backend.batch_size
         self._gets_many = backend.implements("get_document_for_id") or backend.implements("get_many")
         self._codec = codec
+
+    def get(self, driver: Driver, id: str, names: tuple[str, ...]) -> Document:
+        """Some fields of one document, in stored form.
+
+        Args:
+            driver: The driver.
+            id: The document's id.
+            names: Dotted paths to return.
+
+        Raises:
+            DocumentNotFound: if there is no such document.
+        """
+        if self._gets_fields:
+            return self._project(driver.get_document_for_id(id, fields=names), names)
+        return self._project(driver.get_document_for_id(id), names)
+
+    def get_many(self, driver: Driver, ids: Sequence[str], names: tuple[str, ...] | None) -> Sequence[Any]:
+        """What the driver returns for several ids, or `Document`s in stored form; errors and `None` stand for some.
+
+        Args:
+            driver: The driver.
+            ids: The ids.
+            names: Dotted paths to return; `None` for whole documents.
+        """
+        if names is None:
+            return driver.get_many(ids)
+        found = driver.get_many(ids, fields=names) if self._gets_many_fields else driver.get_many(ids)
+        return [raw if raw is None else attempt(self._project, raw, names) for raw in found]
 
     def find(
         self,
@@ -130,7 +160,7 @@ class Queries:
         documents = (attempt(self._codec.adopt, raw) for raw in found)
         return matching(Query(left).matches, documents)
 
-    def _project(self, raw: Any, names: tuple[str, ...]) -> Any:
+    def _project(self, raw: Any, names: tuple[str, ...]) -> Document:
         document = self._codec.adopt(raw)
         return Document(project(document, names), document.id, document.rev)
 

@@ -12,7 +12,6 @@ from divan.documents import REMOVE, Document
 from divan.errors import (
     BulkError,
     DivanError,
-    DocumentExists,
     DocumentNotFound,
     InvalidID,
     InvalidQuery,
@@ -37,6 +36,7 @@ from divan.store.events import Events, PluginSet
 from divan.store.queries import Queries
 from divan.store.results import Results
 from divan.store.schemas import Model, read_schema
+from divan.store.writing import Guard, Puts
 from divan.updates import Change, apply_changes
 from divan.validation import check_id
 
@@ -50,15 +50,7 @@ else:
 
 _T = TypeVar("_T")
 
-_PUT_ATTEMPTS: Final = 10
 _UPDATE_ATTEMPTS: Final = 1000  # each of which fails only because somebody else's write did not
-
-
-class _Guard(TypedDict, total=False):
-    """What a driver is told of the document that a write is meant for."""
-
-    rev: str
-    document: Any
 
 
 class Store(Generic[D]):
@@ -112,6 +104,7 @@ class Store(Generic[D]):
         self._found = self._codec.found if model is None else self._codec.found_instance
         self._takes = taken_arguments(type(backend))
         self._queries = Queries(type(backend), self._takes, self._codec)
+        self._puts = Puts(type(backend), self._takes)
         from divan.ids import new_id  # 2 ms that `import divan` need not spend
 
         self._new_id = new_id
@@ -160,20 +153,30 @@ class Store(Generic[D]):
         return check_id(id)
 
     @overload
-    def get(self, id: str | Document | D) -> D: ...
+    def get(self, id: str | Document | D, *, fields: None = ...) -> D: ...
     @overload
-    def get(self, id: str | Document | D, default: _T) -> D | _T: ...
-    def get(self, id: str | Document | D, default: Any = REMOVE) -> Any:
+    def get(self, id: str | Document | D, *, fields: Iterable[str]) -> Document: ...
+    @overload
+    def get(self, id: str | Document | D, default: _T, *, fields: None = ...) -> D | _T: ...
+    @overload
+    def get(self, id: str | Document | D, default: _T, *, fields: Iterable[str]) -> Document | _T: ...
+    def get(self, id: str | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
         """Fetch a document.
 
         Args:
             id: Its id, or the `Document`, to fetch it anew.
             default: What to return if there is none.
+            fields: Dotted paths to return; `None` for the whole document.
+
+        Returns:
+            The document; with `fields` a `Document`, whatever the schema.
 
         Raises:
             DocumentNotFound: if there is none and no `default` was given.
             InvalidID: if no document can have this id, and no `default` was given.
+            InvalidQuery: if a field can't be one.
         """
+        names = parse_fields(fields)
         try:
             checked = self._id_of(id)
         except InvalidID:
@@ -181,6 +184,8 @@ class Store(Generic[D]):
                 raise
             return default
         try:
+            if names is not None:
+                return self._document(self._queries.get(self._backend, checked, names))
             return self._give(self._document(self._backend.get_document_for_id(checked)))
         except DocumentNotFound:
             if default is REMOVE:
@@ -218,7 +223,7 @@ class Store(Generic[D]):
         change = self._change(id, changes)
         return self._done("update", self._update(change, guard), change.data)
 
-    def _update(self, change: Change, guard: _Guard) -> Any:
+    def _update(self, change: Change, guard: Guard) -> Any:
         """Make an update, unless the schema's class would refuse what it leaves; what the driver returns.
 
         What a class may refuse for what several fields hold, or for a sum, is judged of the document as it is, and
@@ -250,7 +255,7 @@ class Store(Generic[D]):
         """Make a batch of updates as `_update` makes one, with one result each: read at once, and written at once."""
         model = self._codec.model
         if (model is not None and model.has_rules) or any(change.increment for change in changes):
-            return [attempt(self._update, change, _Guard()) for change in changes]
+            return [attempt(self._update, change, Guard()) for change in changes]
         ids = list(dict.fromkeys(change.document_id for change in changes))
         current = dict(zip(ids, self._backend.get_many(ids), strict=True))
         results: list[Any] = []
@@ -312,40 +317,27 @@ class Store(Generic[D]):
             self._events.ask("replace", id, given)
         return self._done("replace", self._backend.replace(id, fields, **guard), fields)
 
-    def put(self, id: str | Document | D, data: Mapping[str, Any] | D) -> D:
+    def put(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         """Create a document, or overwrite the whole of it if it exists.
 
         Args:
             id: The document's id, or a `Document` with it.
             data: Field name → value: all that the document will hold.
+            rev: The revision that the document must still have; `None` to overwrite whatever is there, or nothing.
 
         Returns:
             The document as stored.
 
         Raises:
+            RevisionConflict: if it has changed since `rev`, or is gone.
             InvalidDocument: if the data or the id can't be stored by every store alike.
         """
-        id, guard = self._target("replace", id, None)
+        id, guard = self._target("replace", id, rev)
         given = self._codec.fields_of(data)
         fields = self._encode(given, id)
         if self._events.asks:
             self._events.ask("put", id, given)
-        return self._done("put", self._put(id, fields, guard), fields)
-
-    def _put(self, id: str, fields: dict[str, Any], guard: _Guard) -> Any:
-        if "upsert" in self._takes["replace"]:
-            return self._backend.replace(id, fields, upsert=True, **guard)
-        if not self._makes_ids:
-            raise self._unsupported("create(document_id=…)")
-        for _ in range(_PUT_ATTEMPTS):
-            try:
-                return self._backend.replace(id, fields, **guard)
-            except DocumentNotFound:
-                try:
-                    return self._backend.create(fields, document_id=id)
-                except DocumentExists:
-                    continue  # somebody created it meanwhile
-        raise RevisionConflict(id)
+        return self._done("put", self._puts.put(self._backend, id, fields, guard), fields)
 
     def delete(self, id: str | Document | D, rev: str | None = None) -> None:
         """Delete a document.
@@ -413,6 +405,16 @@ class Store(Generic[D]):
         Raises:
             InvalidQuery: if an argument can't be understood, or the query would scan where scans are not allowed.
         """
+        return self._results(where, sort, limit, skip, fields)
+
+    def _results(
+        self,
+        where: Mapping[str, Any] | None,
+        sort: str | Iterable[str] | None,
+        limit: int | None,
+        skip: int,
+        fields: Iterable[str] | None,
+    ) -> Results:
         query = self._codec.query(where)
         keys = self._codec.sort_keys(sort)
         parse_bound("limit", limit)
@@ -422,6 +424,56 @@ class Store(Generic[D]):
         source = self._queries.find(self._backend, query, keys, limit, skip or 0, names)
         read = self._found if names is None else self._codec.found
         return Results(read, source, self._codec.check_open)
+
+    @overload
+    def first(
+        self,
+        where: Mapping[str, Any] | None = ...,
+        *,
+        sort: str | Iterable[str] | None = ...,
+        fields: None = ...,
+    ) -> D | None: ...
+    @overload
+    def first(
+        self,
+        where: Mapping[str, Any] | None = ...,
+        *,
+        sort: str | Iterable[str] | None = ...,
+        fields: Iterable[str],
+    ) -> Document | None: ...
+    def first(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        sort: str | Iterable[str] | None = None,
+        fields: Iterable[str] | None = None,
+    ) -> Any:
+        """The first of the documents that match a filter.
+
+        Args:
+            where: The filter; `None` or ``{}`` matches everything.
+            sort: As for `find`; without one, whichever the store gives first.
+            fields: Dotted paths to return; `None` for the whole document.
+
+        Returns:
+            The document, or `None` if none matches. With `fields` it is a `Document`, whatever the schema.
+
+        Raises:
+            InvalidQuery: as for `find`.
+        """
+        return _only(self._results(where, sort, 1, 0, fields))
+
+    def exists(self, where: Mapping[str, Any] | None = None) -> bool:
+        """Whether any document matches a filter; `None` asks whether there is any document.
+
+        Raises:
+            InvalidQuery: as for `find`.
+        """
+        query = self._codec.query(where)
+        if query:
+            self._refuse_scan(query, ())
+        source = self._queries.find(self._backend, query, (), 1, 0, ())
+        return _only(Results(self._codec.found_id, source, self._codec.check_open)) is not None
 
     def count(self, where: Mapping[str, Any] | None = None) -> int:
         """How many documents match a filter; `None` counts them all.
@@ -526,28 +578,74 @@ class Store(Generic[D]):
         made: set[str] = set()  # the ids of this batch that nobody else knows
         return self._bulk("create", documents, prepare, send)
 
+    def put_many(
+        self,
+        items: Mapping[str, Mapping[str, Any] | D]
+        | Iterable[Document | D | tuple[str | Document | D, Mapping[str, Any] | D]],
+    ) -> list[D]:
+        """Create many documents, or overwrite the whole of those that exist, in batches; each as `put` does.
+
+        Args:
+            items: Id → data, or pairs of an id and data; a `Document`, or an instance of the schema's class, stands for
+                its id and its fields.
+
+        Returns:
+            The documents as stored, in order.
+
+        Raises:
+            BulkError: if some failed; the others are stored, and its `results` hold one entry per item.
+        """
+
+        def prepare(item: Any) -> tuple[str, dict[str, Any]]:
+            holds_id = isinstance(item, Document) or self._codec.id_in(item) is not None
+            target, data = (item, item) if holds_id else pair(item, "data")
+            id = self._id_of(target)
+            given = self._codec.fields_of(data)
+            fields = self._encode(given, id)
+            if self._events.asks:
+                self._events.ask("put", id, given)
+            return id, fields
+
+        def send(batch: list[Any]) -> Sequence[Any]:
+            self._codec.check_open()
+            return self._puts.put_many(self._backend, batch)
+
+        return self._bulk("put", items.items() if isinstance(items, Mapping) else items, prepare, send)
+
     @overload
-    def get_many(self, ids: Iterable[str | Document | D]) -> list[D | None]: ...
+    def get_many(self, ids: Iterable[str | Document | D], *, fields: None = ...) -> list[D | None]: ...
     @overload
-    def get_many(self, ids: Iterable[str | Document | D], default: _T) -> list[D | _T]: ...
-    def get_many(self, ids: Iterable[str | Document | D], default: Any = None) -> list[Any]:
+    def get_many(self, ids: Iterable[str | Document | D], *, fields: Iterable[str]) -> list[Document | None]: ...
+    @overload
+    def get_many(self, ids: Iterable[str | Document | D], default: _T, *, fields: None = ...) -> list[D | _T]: ...
+    @overload
+    def get_many(
+        self, ids: Iterable[str | Document | D], default: _T, *, fields: Iterable[str]
+    ) -> list[Document | _T]: ...
+    def get_many(
+        self, ids: Iterable[str | Document | D], default: Any = None, *, fields: Iterable[str] | None = None
+    ) -> list[Any]:
         """Fetch many documents, in batches.
 
         Args:
             ids: Ids or `Document`s.
             default: What stands in the result for a document that does not exist.
+            fields: Dotted paths to return; `None` for whole documents.
 
         Returns:
-            One `Document` (or `default`) per id, in order.
+            One document (or `default`) per id, in order. With `fields` they are `Document`s, whatever the schema.
 
         Raises:
+            InvalidQuery: if a field can't be one.
             BulkError: if some can't be read; its `results` hold one entry per id, the others' documents among them.
         """
+        names = parse_fields(fields)
+        read = self._read if names is None else self._document
         results: list[Any] = []
         failed = False
         for batch in batches(check_ids("get_many", ids), self.backend.batch_size):
-            for answer in self._answers([self._possible_id(id) for id in batch]):
-                result = default if answer is None else attempt(self._read, answer)
+            for answer in self._answers([self._possible_id(id) for id in batch], names):
+                result = default if answer is None else attempt(read, answer)
                 failed = failed or isinstance(result, DivanError)
                 results.append(result)
         if failed:
@@ -561,10 +659,15 @@ class Store(Generic[D]):
         except InvalidID:
             return None
 
-    def _answers(self, ids: list[str | None]) -> Iterable[Any]:
-        """What the driver answers to these ids, and `None` for each that no document can have."""
+    def _answers(self, ids: list[str | None], names: tuple[str, ...] | None) -> Iterable[Any]:
+        """What the driver answers to these ids, and `None` for each that no document can have.
+
+        Args:
+            ids: The ids.
+            names: Dotted paths to return; `None` for whole documents.
+        """
         possible = [id for id in ids if id is not None]
-        found = self._backend.get_many(possible) if possible else ()
+        found = self._queries.get_many(self._backend, possible, names) if possible else ()
         check_answers("get_many", possible, found)
         if len(possible) == len(ids):
             return found
@@ -637,7 +740,7 @@ class Store(Generic[D]):
 
     def _bulk(
         self,
-        operation: Literal["create", "update"],
+        operation: Literal["create", "update", "put"],
         items: Iterable[Any],
         prepare: Callable[[Any], Any],
         send: Callable[[list[Any]], Sequence[Any]],
@@ -705,13 +808,13 @@ class Store(Generic[D]):
 
     def _target(
         self, method: Literal["update", "replace", "delete"], target: Any, rev: str | None
-    ) -> tuple[str, _Guard]:
+    ) -> tuple[str, Guard]:
         """The id to write to, and what else the driver is told of the document.
 
         Raises:
             UnsupportedOperation: if the driver takes no revision, and one was given.
         """
-        guard: _Guard = {}
+        guard: Guard = {}
         id = self._id_of(target)
         if rev is not None:
             if not isinstance(rev, str):
@@ -748,6 +851,14 @@ class Store(Generic[D]):
                 f"the query {dict(query)!r} would read every document, and this Store was opened with "
                 f"allow_scans=False; ensure_index() on {fields} may serve it"
             )
+
+
+def _only(results: Results) -> Any:
+    """The first of some results, or `None`; the store's cursor is let go of."""
+    try:
+        return next(results, None)
+    finally:
+        results.close()
 
 
 class _ClosedBackend:

@@ -63,8 +63,8 @@ class TracedStore(Store[D]):
     def create(self, data: Mapping[str, Any] | D, id: str | None = None) -> D:
         return self._tell(Call(self, "create"), self._store.create, data, id)
 
-    def get(self, id: str | Document | D, default: Any = REMOVE) -> Any:
-        return self._tell(Call(self, "get", target=id), self._store.get, id, default)
+    def get(self, id: str | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
+        return self._tell(Call(self, "get", target=id), partial(self._store.get, fields=fields), id, default)
 
     def __contains__(self, id: object) -> bool:
         return self._tell(Call(self, "get", target=id), self._store.__contains__, id)
@@ -75,8 +75,8 @@ class TracedStore(Store[D]):
     def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         return self._tell(Call(self, "replace", target=id), self._store.replace, id, data, rev)
 
-    def put(self, id: str | Document | D, data: Mapping[str, Any] | D) -> D:
-        return self._tell(Call(self, "put", target=id), self._store.put, id, data)
+    def put(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
+        return self._tell(Call(self, "put", target=id), self._store.put, id, data, rev)
 
     def delete(self, id: str | Document | D, rev: str | None = None) -> None:
         self._tell(Call(self, "delete", target=id), self._store.delete, id, rev)
@@ -96,6 +96,18 @@ class TracedStore(Store[D]):
             return self._store.find(where, sort=sort, limit=limit, skip=skip, fields=fields)
 
         return self._stream(Call(self, "find"), find)
+
+    def first(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        sort: str | Iterable[str] | None = None,
+        fields: Iterable[str] | None = None,
+    ) -> Any:
+        return self._tell(Call(self, "first"), partial(self._store.first, fields=fields), where, sort=sort)
+
+    def exists(self, where: Mapping[str, Any] | None = None) -> bool:
+        return self._tell(Call(self, "exists"), self._store.exists, where)
 
     def count(self, where: Mapping[str, Any] | None = None) -> int:
         return self._tell(Call(self, "count"), self._store.count, where)
@@ -119,8 +131,17 @@ class TracedStore(Store[D]):
     def create_many(self, documents: Iterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]]) -> list[D]:
         return self._tell(Call(self, "create_many", items=documents), self._store.create_many, documents)
 
-    def get_many(self, ids: Iterable[str | Document | D], default: Any = None) -> list[Any]:
-        return self._tell(Call(self, "get_many", items=ids), self._store.get_many, ids, default)
+    def put_many(
+        self,
+        items: Mapping[str, Mapping[str, Any] | D]
+        | Iterable[Document | D | tuple[str | Document | D, Mapping[str, Any] | D]],
+    ) -> list[D]:
+        return self._tell(Call(self, "put_many", items=items), self._store.put_many, items)
+
+    def get_many(
+        self, ids: Iterable[str | Document | D], default: Any = None, *, fields: Iterable[str] | None = None
+    ) -> list[Any]:
+        return self._tell(Call(self, "get_many", items=ids), partial(self._store.get_many, fields=fields), ids, default)
 
     def update_many(
         self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[str | Document | D, Mapping[str, Any]]]

@@ -30,9 +30,9 @@ declared limit is reported as an expected failure, ``limit: ints beyond 2**53``;
 one means.
 
 **Parts of the suite** are classes of their own, to be mixed at will: `Crud`, `Privacy`, `Update`, `Removal`,
-`Increments`, `Revisions`, `QueryMeaning`, `GeneratedQueries`, `Reading`, `Indexes`, `Bulk`, `Ids`, `BadDocuments`,
-`GoodDocuments`, `Text`, `Numbers`, `FieldTypes`, `Life`, `Errors`, `Network`, `Secrets`, `Threads` (with `LostUpdates`
-in it), `RandomCalls`.
+`Increments`, `Revisions`, `QueryMeaning`, `GeneratedQueries`, `First`, `Reading`, `Projections`, `Indexes`, `Bulk`,
+`Puts`, `Ids`, `IdField`, `BadDocuments`, `GoodDocuments`, `Text`, `Numbers`, `FieldTypes`, `Life`, `Errors`, `Network`,
+`Secrets`, `Threads` (with `LostUpdates` in it), `RandomCalls`.
 
 **Sizes**: `StoreChecks.threads`, `rounds` and `sequences` are class attributes. With ``-p divan.testing.plugin`` pytest
 also takes ``--divan-threads``, ``--divan-rounds`` and ``--divan-sequences`` (10,000 of them make a long run), and ends
@@ -68,11 +68,14 @@ if TYPE_CHECKING:
     from divan.testing.checks.documents import BadDocuments, GoodDocuments
     from divan.testing.checks.errors import Errors, Life
     from divan.testing.checks.field_types import FieldTypes
+    from divan.testing.checks.first import First
     from divan.testing.checks.id_field import IdField
     from divan.testing.checks.ids import Ids
     from divan.testing.checks.indexes import Indexes
     from divan.testing.checks.network import Network
     from divan.testing.checks.numbers import Numbers
+    from divan.testing.checks.projections import Projections
+    from divan.testing.checks.puts import Puts
     from divan.testing.checks.queries import GeneratedQueries, QueryMeaning
     from divan.testing.checks.random_calls import RandomCalls
     from divan.testing.checks.reading import Reading
@@ -88,11 +91,12 @@ _HOMES: Final = {
     "BIG_INTS": "limits", "LARGE_DOCUMENTS": "limits", "SCRIPT_NAMES": "limits", "TINY_FLOATS": "limits",
     "WHOLE_FLOATS": "limits", "BadDocuments": "checks.documents", "Bulk": "checks.bulk", "Conformance": "conformance",
     "Crud": "checks.crud", "Errors": "checks.errors", "FieldTypes": "checks.field_types",
-    "GeneratedQueries": "checks.queries", "GoodDocuments": "checks.documents", "IdField": "checks.id_field",
-    "Ids": "checks.ids",
+    "First": "checks.first", "GeneratedQueries": "checks.queries", "GoodDocuments": "checks.documents",
+    "IdField": "checks.id_field", "Ids": "checks.ids",
     "Increments": "checks.updates", "Indexes": "checks.indexes", "Life": "checks.errors",
     "LostUpdates": "checks.concurrency", "Network": "checks.network", "Numbers": "checks.numbers",
-    "Privacy": "checks.crud", "QueryMeaning": "checks.queries", "RandomCalls": "checks.random_calls",
+    "Privacy": "checks.crud", "Projections": "checks.projections", "Puts": "checks.puts",
+    "QueryMeaning": "checks.queries", "RandomCalls": "checks.random_calls",
     "Reading": "checks.reading", "Removal": "checks.updates", "Revisions": "checks.revisions",
     "Secrets": "checks.secrets", "StoreChecks": "base", "Text": "checks.text", "Threads": "checks.concurrency",
     "Update": "checks.updates", "state_machine": "machine",
@@ -145,6 +149,7 @@ __all__ = [
     "Crud",
     "Errors",
     "FieldTypes",
+    "First",
     "GeneratedQueries",
     "GoodDocuments",
     "IdField",
@@ -156,6 +161,8 @@ __all__ = [
     "Network",
     "Numbers",
     "Privacy",
+    "Projections",
+    "Puts",
     "QueryMeaning",
     "RandomCalls",
     "Reading",

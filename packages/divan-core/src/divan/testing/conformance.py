@@ -8,11 +8,14 @@ from divan.testing.checks.crud import Crud, Privacy
 from divan.testing.checks.documents import BadDocuments, GoodDocuments
 from divan.testing.checks.errors import Errors, Life
 from divan.testing.checks.field_types import FieldTypes
+from divan.testing.checks.first import First
 from divan.testing.checks.id_field import IdField
 from divan.testing.checks.ids import Ids
 from divan.testing.checks.indexes import Indexes
 from divan.testing.checks.network import Network
 from divan.testing.checks.numbers import Numbers
+from divan.testing.checks.projections import Projections
+from divan.testing.checks.puts import Puts
 from divan.testing.checks.queries import GeneratedQueries, QueryMeaning
 from divan.testing.checks.random_calls import RandomCalls
 from divan.testing.checks.reading import Reading
@@ -40,8 +43,11 @@ class Conformance(
     Ids,
     Indexes,
     GeneratedQueries,
+    First,
     QueryMeaning,
+    Puts,
     Bulk,
+    Projections,
     Reading,
     Revisions,
     Increments,

@@ -63,6 +63,7 @@ def state_machine(
             self.compare(lambda store: store.get(id))
             self.compare(lambda store: id in store)
             self.compare(lambda store: store.get_many(ids))
+            self.compare(lambda store: store.get_many(ids, fields=["a.x", "b"]))
 
         @rule(pick=PICKS, changes=changes, guarded=st.booleans())
         def update(self, pick: int, changes: dict[str, Any], guarded: bool) -> None:
@@ -72,9 +73,9 @@ def state_machine(
         def replace(self, pick: int, data: dict[str, Any], guarded: bool) -> None:
             self.compare_write(self.pick(pick), lambda store, id, rev: store.replace(id, data, rev=rev), guarded)
 
-        @rule(pick=PICKS, data=documents)
-        def put(self, pick: int, data: dict[str, Any]) -> None:
-            self.compare_write(self.pick(pick), lambda store, id, rev: store.put(id, data))
+        @rule(pick=PICKS, data=documents, guarded=st.booleans())
+        def put(self, pick: int, data: dict[str, Any], guarded: bool) -> None:
+            self.compare_write(self.pick(pick), lambda store, id, rev: store.put(id, data, rev=rev), guarded)
 
         @rule(pick=PICKS, guarded=st.booleans())
         def delete(self, pick: int, guarded: bool) -> None:
@@ -84,9 +85,11 @@ def state_machine(
         def find(self, where: dict[str, Any], sort: list[str], limit: int | None, skip: int) -> None:
             if sort:
                 self.compare(lambda store: list(store.find(where, sort=sort, limit=limit, skip=skip)))
+                self.compare(lambda store: store.first(where, sort=sort))
             else:
                 self.compare(lambda store: len(list(store.find(where, limit=limit, skip=skip))))
             self.compare(lambda store: store.count(where))
+            self.compare(lambda store: store.exists(where))
 
         @rule(where=filters, fields=st.none() | st.lists(st.sampled_from(strategies.PATHS), max_size=2))
         def find_in_any_order(self, where: dict[str, Any], fields: list[str] | None) -> None:
@@ -99,6 +102,12 @@ def state_machine(
                 ids = [self.pick(pick, new=True) for pick, _ in items]
                 pairs = [(id, data) for id, (_, data) in zip(ids, items, strict=True)]
                 self.compare_bulk(ids, lambda store: store.create_many(pairs))
+
+        @rule(items=st.lists(st.tuples(PICKS, documents), max_size=4))
+        def put_many(self, items: list[tuple[int, dict[str, Any]]]) -> None:
+            if self.takes_ids:
+                pairs = [(self.pick(pick), data) for pick, data in items]
+                self.compare_bulk([id for id, _ in pairs], lambda store: store.put_many(pairs))
 
         @rule(items=st.lists(st.tuples(PICKS, changes), max_size=4))
         def update_many(self, items: list[tuple[int, dict[str, Any]]]) -> None:

@@ -22,6 +22,7 @@ WRITES: Final[dict[str, Callable[[Store, Document], Document]]] = {
     "a replace": lambda store, document: store.replace(document.id, {"b": 1}),
     "a replace with the same fields": lambda store, document: store.replace(document.id, {"a": 1}),
     "a put": lambda store, document: store.put(document.id, {"b": 1}),
+    "a bulk put": lambda store, document: store.put_many({document.id: {"b": 1}})[0],
     "a bulk update": lambda store, document: store.update_many({document.id: {"a": 2}})[0],
 }
 
