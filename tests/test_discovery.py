@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import divan
+import importlib_metadata
 import pytest
-from divan import AmbiguousBackend, BackendLoadError, BackendNotFound, PluginWarning, discovery
+from divan import AmbiguousBackend, BackendLoadError, BackendNotFound, PluginWarning, discovery, installed
 from divan.backends.base import BaseDivanBackend
-from divan.discovery import normalize, scan
+from divan.installed import normalize, scan
 
-from tests.support.distributions import Distribution, backend
+from tests.support.distributions import DICT_BACKEND, Distribution, backend
 
 
 @pytest.fixture
@@ -148,7 +151,8 @@ def test_a_change_within_the_grain_of_the_folders_time_stamp_is_seen(
 ) -> None:
     stamp = os.stat(site).st_mtime_ns
     # However long the looks below take, no more time passes than a coarse stamp leaves out.
-    monkeypatch.setattr(discovery, "time", SimpleNamespace(time_ns=lambda: stamp + 10_000_000))
+    clock = SimpleNamespace(time_ns=lambda: stamp + 10_000_000, monotonic_ns=time.monotonic_ns)
+    monkeypatch.setattr(installed, "time", clock)
     for number in range(5):
         backend(f"divan-b{number}", f"b{number}").unpack(site)
         os.utime(site, ns=(stamp, stamp))  # what a file system with coarse stamps would say
@@ -173,6 +177,125 @@ def test_nothing_is_read_again_while_nothing_changes(site: Path) -> None:
 
     while scan() is not scan():  # another folder of the path changed a moment ago
         assert time.monotonic() < deadline
+
+
+def settle(site: Path) -> None:
+    """Let all that is on the path be as it is for long, so that what was read is kept."""
+    for path in (site, *site.iterdir(), *site.glob("*/entry_points.txt")):
+        stamp = os.stat(path).st_mtime_ns - 10**10
+        os.utime(path, ns=(stamp, stamp))
+    deadline = time.monotonic() + 60
+    while scan() is not scan():  # another folder of the path changed a moment ago
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("way", ["written over", "replaced"])
+def test_entry_points_that_are_rewritten_in_place_are_seen(site: Path, way: str) -> None:
+    backend("divan-floppy", "floppy").unpack(site)
+    settle(site)
+    assert "floppy" in names()
+    file = next(site.glob("*/entry_points.txt"))
+
+    for name in ("floppy-two", "floppy-six"):  # of one size
+        written = file if way == "written over" else file.with_name("new")
+        written.write_text(f"[divan.backends]\n{name} = divan_floppy:DictBackend\n")
+        if written != file:
+            written.replace(file)
+
+        assert {each for each in names() if each.startswith("floppy")} == {name}
+        assert divan.get_backend(name).__name__ == "DictBackend"
+
+
+@pytest.mark.parametrize("before", [None, "[console_scripts]\nfloppy = divan_floppy:main\n"], ids=["no file", "others"])
+def test_entry_points_for_divan_that_are_added_in_place_are_found_by_who_asks_for_them(
+    site: Path, before: str | None
+) -> None:
+    floppy = backend("divan-floppy", "floppy")
+    floppy.unpack(site)
+    file = next(site.glob("*/entry_points.txt"))
+    entries = file.read_text()
+    if before is None:
+        file.unlink()
+    else:
+        file.write_text(before)
+    settle(site)
+    assert "floppy" not in names()
+
+    file.write_text(entries)
+
+    assert divan.get_backend("floppy").__name__ == "DictBackend"
+    assert "floppy" in names()
+
+
+def test_entry_points_for_divan_that_are_added_in_place_are_listed_a_moment_later(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floppy = backend("divan-floppy", "floppy")
+    floppy.unpack(site)
+    file = next(site.glob("*/entry_points.txt"))
+    entries = file.read_text()
+    file.unlink()
+    settle(site)
+    assert "floppy" not in names()
+    file.write_text(entries)
+
+    later = time.monotonic_ns() + 200_000_000
+    monkeypatch.setattr(installed, "time", SimpleNamespace(time_ns=time.time_ns, monotonic_ns=lambda: later))
+
+    assert "floppy" in names()
+
+
+class Finder:
+    """A finder with distributions of its own, which are on no path."""
+
+    def __init__(self, *distributions: importlib_metadata.Distribution) -> None:
+        self.distributions = distributions
+
+    def find_spec(self, *_: object) -> None:
+        return None
+
+    def find_distributions(self, _context: object) -> tuple[importlib_metadata.Distribution, ...]:
+        return self.distributions
+
+
+class Held(importlib_metadata.Distribution):
+    """A distribution that is in no folder."""
+
+    def __init__(self, **texts: str) -> None:
+        self.texts = texts
+
+    def read_text(self, filename: str) -> str | None:
+        return self.texts.get(filename.partition(".")[0])
+
+    def locate_file(self, path: Any) -> Any:
+        raise NotImplementedError
+
+
+def test_a_finder_that_comes_later_is_asked_and_one_that_goes_is_not(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(site)
+    assert "held" not in names()
+    held = Held(METADATA="Name: divan-held\nVersion: 4\n", entry_points="[divan.backends]\nheld = held:Backend\n")
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder(held)])
+    assert (info("held").distribution, info("held").version) == ("divan-held", "4")
+
+    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:-1])
+    assert "held" not in names()
+
+
+def test_a_finder_that_can_not_list_hides_no_other(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend("divan-floppy", "floppy").unpack(site)
+
+    class Broken(Finder):
+        def find_distributions(self, _context: object) -> Any:
+            raise RuntimeError("no list")
+
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+
+    assert {"floppy", "memory", "sqlite"} <= set(names())
+    assert "RuntimeError: no list" in scan().unreadable[0].reason
 
 
 def test_threads_that_list_while_distributions_come_and_go_see_whole_lists(site: Path) -> None:
@@ -347,6 +470,104 @@ def test_two_claims_with_one_value_are_still_two_backends(site: Path) -> None:
     assert one != two
     assert len({one, two}) == 2
     assert one in divan.list_backends()
+
+
+LEFTOVERS = ["~ivan_floppy-1.0.dist-info", "~~van_floppy-1.0.dist-info", "~ivan_floppy-0.9.dist-info"]
+
+
+@pytest.mark.parametrize("leftover", LEFTOVERS)
+def test_what_pip_left_of_an_earlier_installation_is_passed_over(site: Path, leftover: str) -> None:
+    floppy = backend("divan-floppy", "floppy", "disk")
+    floppy.unpack(site)
+    shutil.copytree(site / floppy.info, site / leftover)
+    (site / leftover / "entry_points.txt").write_text("[divan.backends]\nfloppy = gone:Backend\nolder = gone:Old\n")
+
+    assert names().count("disk") == 1
+    assert "older" not in names()
+    for name in ("floppy", "divan-floppy:floppy"):
+        assert divan.get_backend(name).__name__ == "DictBackend"
+
+
+def test_what_one_distribution_says_twice_is_one_backend(site: Path) -> None:
+    floppy = backend("divan-floppy", "floppy", "disk")
+    floppy.unpack(site)
+    shutil.copytree(site / floppy.info, site / "copy_of_floppy-1.0.dist-info")
+
+    assert names().count("disk") == 1
+    for name in ("floppy", "divan-floppy:floppy"):
+        assert divan.get_backend(name).__name__ == "DictBackend"
+
+
+TWICE = "[divan.backends]\nfloppy = one:One\n{}[divan.backends]\nfloppy = two:Two\n"
+
+
+def test_a_distribution_that_gives_one_name_two_values_is_told_to_be_at_fault(site: Path) -> None:
+    Distribution("divan-floppy", {}, TWICE.format("")).unpack(site)
+
+    for name in ("floppy", "divan-floppy:floppy"):
+        with pytest.raises(AmbiguousBackend) as caught:
+            divan.get_backend(name)
+
+        assert str(caught.value) == (
+            f"the backend {name!r} is not clear: divan-floppy gives it 2 values, one:One and two:Two, which is its "
+            "fault; reinstall or remove divan-floppy"
+        )
+
+
+def test_of_a_name_with_two_values_only_what_resolves_is_advised(site: Path) -> None:
+    Distribution("divan-floppy", {"one.py": DICT_BACKEND}, TWICE.format("disk = one:One\n")).unpack(site)
+    backend("rival-floppy", "floppy").unpack(site)
+
+    with pytest.raises(AmbiguousBackend) as caught:
+        divan.get_backend("floppy")
+
+    assert str(caught.value) == (
+        "divan-floppy and rival-floppy both claim the backend 'floppy'; divan-floppy gives it 2 values, one:One and "
+        "two:Two, which is its fault; choose one with 'divan-floppy:disk' or 'rival-floppy:floppy', or uninstall one"
+    )
+    assert discovery.find_backend("divan-floppy:disk").value == "one:One"
+    assert discovery.find_backend("rival-floppy:floppy").distribution == "rival-floppy"
+
+
+def test_nobody_is_told_to_uninstall_the_core(site: Path) -> None:
+    backend("rival-lite", "sqlite").unpack(site)
+
+    with pytest.raises(
+        AmbiguousBackend, match=r"with 'divan-core:sqlite' or 'rival-lite:sqlite', or uninstall rival-lite$"
+    ):
+        divan.open("sqlite:///guests.db")
+    assert divan.get_backend("divan-core:sqlite").__name__ == "SQLiteBackend"
+
+
+# Names that URLs and people write in another way
+
+
+def test_a_name_with_a_colon_is_found_as_it_stands(site: Path) -> None:
+    backend("divan-acme", "acme:v2").unpack(site)
+
+    for name in ("acme:v2", "divan-acme:acme:v2"):
+        assert divan.get_backend(name).__name__ == "DictBackend"
+    for store in (divan.open("acme:v2://x"), divan.open("acme:v2", database="x")):
+        with store:
+            assert store.name == "acme:v2"
+
+
+def test_the_exact_name_comes_before_one_that_is_qualified(site: Path) -> None:
+    backend("acme", "v2", module="acme_one").unpack(site)
+    backend("other", "acme:v2", module="acme_two").unpack(site)
+
+    assert divan.get_backend("acme:v2").__module__ == "acme_two"
+    assert divan.get_backend("v2").__module__ == "acme_one"
+    assert divan.get_backend("other:acme:v2").__module__ == "acme_two"
+
+
+@pytest.mark.parametrize("name", ["acmé", "a/b", "ac me", "2x"])
+def test_a_name_that_no_url_can_hold_does_not_beat_an_alias_that_one_can(site: Path, name: str) -> None:
+    backend("divan-acme", name, "acmestore").unpack(site)
+
+    assert info("acmestore").aliases == (name,)
+    with divan.open("acmestore://x") as store:
+        assert store.name == "acmestore"
 
 
 # DIVAN_PLUGINS
@@ -556,6 +777,16 @@ def test_a_plugin_installed_while_the_process_runs_is_used_by_the_next_store(sit
     plugin("divan-geo", GEO).unpack(site)
 
     with divan.open("memory://", schema={"at": "GeoField"}) as store:
+        assert store.create({"at": (1.0, 2.0)})["at"] == (1.0, 2.0)
+
+
+def test_a_plugin_whose_metadata_are_there_twice_is_registered_once(site: Path) -> None:
+    geo = plugin("divan-geo", GEO)
+    geo.unpack(site)
+    for copy in ("~ivan_geo-1.0.dist-info", "geo_copy-1.0.dist-info"):
+        shutil.copytree(site / geo.info, site / copy)
+
+    with divan.open("memory://", schema={"at": "GeoField"}) as store:  # a warning would be an error
         assert store.create({"at": (1.0, 2.0)})["at"] == (1.0, 2.0)
 
 

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import re
-import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import importlib_metadata
 
 from divan.errors import AmbiguousBackend, BackendLoadError, BackendNotFound
+from divan.installed import Scan, distribution_name, load_entry_point, metadata_of, normalize, one_line, scan
+from divan.urls import is_scheme
 
 if TYPE_CHECKING:
     from divan.backends.base import BaseDivanBackend
 
-BACKENDS_GROUP: Final = "divan.backends"
-PLUGINS_GROUP: Final = "divan.plugins"
 CORE: Final = "divan-core"
-
-_SETTLED_NS: Final = 100_000_000
-"""A folder changed less than this long ago may change again without a new time stamp: its listing is not kept."""
 
 
 class BackendInfo:
@@ -50,12 +43,17 @@ class BackendInfo:
     @cached_property
     def version(self) -> str:
         """The distribution's version; ``""`` if its metadata names none."""
-        return _metadata(self._entry_point, "Version")
+        return metadata_of(self._entry_point.dist, "Version")
 
     @cached_property
     def summary(self) -> str:
         """The distribution's one-line description; ``""`` if its metadata has none."""
-        return _metadata(self._entry_point, "Summary")
+        return metadata_of(self._entry_point.dist, "Summary")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and the aliases."""
+        return self.name, *self.aliases
 
     @property
     def qualified_name(self) -> str:
@@ -74,9 +72,8 @@ class BackendInfo:
         try:
             cls: Any = load_entry_point(self._entry_point)
         except (Exception, SystemExit) as error:
-            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise BackendLoadError(
-                f"{where} can't be loaded: {reason}; reinstall or remove {self.distribution}"
+                f"{where} can't be loaded: {one_line(error)}; reinstall or remove {self.distribution}"
             ) from error
         if not isinstance(cls, type) or not issubclass(cls, BaseDivanBackend):
             raise BackendLoadError(
@@ -99,90 +96,27 @@ class BackendInfo:
         return f"BackendInfo(name={self.name!r}, aliases={self.aliases!r}, value={self.value!r})"
 
 
-class _Scan(NamedTuple):
-    """What one walk over the installed distributions found."""
-
-    backends: tuple[BackendInfo, ...]
-    plugins: tuple[importlib_metadata.EntryPoint, ...]
-    fingerprint: tuple[tuple[str, int], ...]
+_grouped: tuple[Scan, tuple[BackendInfo, ...]] | None = None
 
 
-_cache: _Scan | None = None
-_unsettled = False
+def _backends(found: Scan) -> tuple[BackendInfo, ...]:
+    """What a scan found, a backend each; made once a scan."""
+    global _grouped
+    grouped = _grouped
+    if grouped is None or grouped[0] is not found:
+        _grouped = grouped = found, tuple(_group(found.backends))
+    return grouped[1]
 
 
-def scan() -> _Scan:
-    """The entry points of both groups, walked again only when a folder of `sys.path` has changed."""
-    global _cache, _unsettled
-    cached = _cache
-    fingerprint = _fingerprint()
-    if cached is not None and cached.fingerprint == fingerprint:
-        return cached
-    now = time.time_ns()
-    unsettled = any(abs(now - stamp) < _SETTLED_NS for _, stamp in fingerprint)
-    if unsettled or _unsettled:
-        # importlib_metadata keeps listings by time stamp, too.
-        importlib_metadata.MetadataPathFinder.invalidate_caches()
-    found = _walk(fingerprint)
-    _cache, _unsettled = None if unsettled else found, unsettled
-    return found
-
-
-def _fingerprint() -> tuple[tuple[str, int], ...]:
-    stamps = []
-    for entry in sys.path:
-        try:
-            stamps.append((entry, os.stat(entry or ".").st_mtime_ns))
-        except OSError:
-            stamps.append((entry, 0))
-    return tuple(stamps)
-
-
-def _walk(fingerprint: tuple[tuple[str, int], ...]) -> _Scan:
-    backends = []
-    plugins = []
-    for entry_point in _entry_points():
-        if entry_point.group == BACKENDS_GROUP and entry_point.name:
-            backends.append(entry_point)
-        elif entry_point.group == PLUGINS_GROUP:
-            plugins.append(entry_point)
-    plugins.sort(key=lambda plugin: (plugin.name, plugin.value))
-    return _Scan(tuple(_group(backends)), tuple(plugins), fingerprint)
-
-
-def _entry_points() -> Iterable[importlib_metadata.EntryPoint]:
-    try:
-        return importlib_metadata.entry_points()
-    except Exception:
-        # One distribution's metadata can't be parsed: read the others one by one.
-        return _readable_entry_points()
-
-
-def _readable_entry_points() -> Iterable[importlib_metadata.EntryPoint]:
-    seen = set()
-    for distribution in importlib_metadata.distributions():
-        try:
-            name = normalize(distribution.name)
-        except Exception:  # it has none, so none can hide it
-            pass
-        else:
-            if name in seen:
-                continue
-            seen.add(name)
-        try:
-            yield from tuple(distribution.entry_points)
-        except Exception:
-            continue
-
-
-def _group(entry_points: list[importlib_metadata.EntryPoint]) -> list[BackendInfo]:
+def _group(entry_points: Iterable[importlib_metadata.EntryPoint]) -> list[BackendInfo]:
     """One `BackendInfo` a driver: entry points of one distribution with one value are names of the same one."""
     drivers: dict[tuple[int, str], list[importlib_metadata.EntryPoint]] = {}
     for entry_point in entry_points:
         drivers.setdefault((id(entry_point.dist), entry_point.value), []).append(entry_point)
     infos = []
     for same in drivers.values():
-        same.sort(key=lambda entry_point: (len(entry_point.name), entry_point.name))
+        # The name is one that a URL can hold, if any is.
+        same.sort(key=lambda entry_point: (not is_scheme(entry_point.name), len(entry_point.name), entry_point.name))
         names = list(dict.fromkeys(entry_point.name for entry_point in same))
         infos.append(BackendInfo(names[0], tuple(names[1:]), same[0]))
     infos.sort(key=lambda info: (info.name, info.value))
@@ -195,7 +129,11 @@ def list_backends() -> list[BackendInfo]:
     Two distributions that claim one name are both listed. With ``DIVAN_PLUGINS`` in the environment (a comma-separated
     list of distributions; empty for none) only those of the core and of the named distributions are.
     """
-    infos = scan().backends
+    return _allowed(scan())
+
+
+def _allowed(found: Scan) -> list[BackendInfo]:
+    infos = _backends(found)
     allowed = allowlist()
     if allowed is None:
         return list(infos)
@@ -219,33 +157,74 @@ def find_backend(name: str) -> BackendInfo:
         raise BackendNotFound(
             "what was given is no backend's name; a URL has '://' after the name: sqlite:///guests.db"
         )
-    distribution, colon, short = name.rpartition(":")
     infos = list_backends()
-    matches = [info for info in infos if short == info.name or short in info.aliases]
-    if colon:
-        matches = [info for info in matches if normalize(info.distribution) == normalize(distribution)]
-    if len(matches) == 1:
-        return matches[0]
+    matches = _matches(name, infos)
     if not matches:
-        raise BackendNotFound(_not_found(name, short, infos))
-    names = " and ".join(sorted(info.distribution for info in matches))
-    choices = " or ".join(repr(f"{info.distribution}:{short}") for info in matches)
-    raise AmbiguousBackend(f"{names} both claim the backend {name!r}; choose one with {choices}, or uninstall one")
+        found = scan(thorough=True)
+        infos = _allowed(found)
+        matches = _matches(name, infos)
+        if not matches:
+            raise BackendNotFound(_not_found(name, infos, _matches(name, _backends(found))))
+    if len(matches) > 1:
+        raise AmbiguousBackend(_ambiguous(name, matches, infos))
+    return matches[0]
 
 
-def _not_found(name: str, short: str, infos: list[BackendInfo]) -> str:
+def unqualified(name: str, info: BackendInfo) -> str:
+    """The entry point's name that a name, qualified or not, stands for where it found a backend."""
+    return name if name in info.names else name.partition(":")[2]
+
+
+def _matches(name: str, infos: Iterable[BackendInfo]) -> list[BackendInfo]:
+    """The backends that a name may mean: those that are called so, or else those that it qualifies."""
+    infos = tuple(infos)
+    exact = [info for info in infos if name in info.names]
+    distribution, colon, short = name.partition(":")
+    if exact or not colon:
+        return exact
+    return [info for info in infos if short in info.names and normalize(info.distribution) == normalize(distribution)]
+
+
+def _ambiguous(name: str, matches: Sequence[BackendInfo], infos: Sequence[BackendInfo]) -> str:
+    """Who claims a name, and every way to say which one is meant."""
+    claims: dict[str, list[BackendInfo]] = {}
+    for info in sorted(matches, key=lambda info: (info.distribution, info.value)):
+        claims.setdefault(info.distribution, []).append(info)
+    choices = [choice for info in matches if (choice := _sure_name(info, unqualified(name, info), infos))]
+    choose = f"choose one with {' or '.join(map(repr, sorted(choices)))}, or " if choices else ""
+    faults = [
+        f"{distribution} gives it {len(same)} values, {_listed(info.value for info in same)}, which is its fault"
+        for distribution, same in claims.items()
+        if len(same) > 1
+    ]
+    if len(claims) == 1:
+        return f"the backend {name!r} is not clear: {faults[0]}; {choose}reinstall or remove {next(iter(claims))}"
+    others = [distribution for distribution in claims if normalize(distribution) != CORE]
+    uninstall = "uninstall one" if len(others) == len(claims) else f"uninstall {' and '.join(others)}"
+    every = "both" if len(claims) == 2 else "all"
+    return "; ".join([f"{_listed(claims)} {every} claim the backend {name!r}", *faults, f"{choose}{uninstall}"])
+
+
+def _sure_name(info: BackendInfo, short: str, infos: Sequence[BackendInfo]) -> str | None:
+    """A qualified name that means this backend alone; the one with this short name, if that is such a name."""
+    names = (f"{info.distribution}:{name}" for name in (short, *info.names))
+    return next((name for name in names if _matches(name, infos) == [info]), None)
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _not_found(name: str, infos: Iterable[BackendInfo], hidden: Sequence[BackendInfo]) -> str:
     from divan.directory import KNOWN_BACKENDS  # only on the way to an error
 
-    installed = ", ".join(info.name for info in infos) or "none"
-    hidden = [
-        info.distribution
-        for info in scan().backends
-        if info not in infos and (short == info.name or short in info.aliases)
-    ]
     if hidden:
-        return f"the backend {name!r} is installed, but DIVAN_PLUGINS does not name its distribution, {hidden[0]}"
+        owner = hidden[0].distribution
+        return f"the backend {name!r} is installed, but DIVAN_PLUGINS does not name its distribution, {owner}"
+    installed = ", ".join(info.name for info in infos) or "none"
     message = f"no installed backend is called {name!r}; installed are: {installed}"
-    distribution = KNOWN_BACKENDS.get(short)
+    distribution = KNOWN_BACKENDS.get(name.rpartition(":")[2])
     return f"{message}; it comes with: pip install {distribution}" if distribution else message
 
 
@@ -255,33 +234,3 @@ def allowlist() -> frozenset[str] | None:
     if names is None:
         return None
     return frozenset({CORE, *(normalize(name.strip()) for name in names.split(",") if name.strip())})
-
-
-def normalize(distribution: str) -> str:
-    """A distribution's name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
-def load_entry_point(entry_point: importlib_metadata.EntryPoint) -> Any:
-    """Import what an entry point names, installed a moment ago though it may be."""
-    try:
-        return entry_point.load()
-    except ModuleNotFoundError as error:
-        if not f"{entry_point.module}.".startswith(f"{error.name}."):
-            raise  # it is there, and something that it needs is not
-        importlib.invalidate_caches()  # Python keeps listings by time stamp, too
-        return entry_point.load()
-
-
-def distribution_name(entry_point: importlib_metadata.EntryPoint) -> str:
-    """The name of the distribution that an entry point belongs to."""
-    return _metadata(entry_point, "Name") or "an unnamed distribution"
-
-
-def _metadata(entry_point: importlib_metadata.EntryPoint, key: str) -> str:
-    """One field of the distribution's metadata; ``""`` where it is missing or can't be read."""
-    try:
-        value = entry_point.dist.metadata[key] if entry_point.dist is not None else None
-    except Exception:
-        return ""
-    return str(value) if value else ""

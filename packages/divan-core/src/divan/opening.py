@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final, overload
 
 from divan.backends.base import BaseDivanBackend
-from divan.discovery import find_backend
+from divan.discovery import find_backend, unqualified
 from divan.documents import Document
 from divan.errors import InvalidURL
 from divan.options import Hidden, Options
@@ -86,14 +86,14 @@ def open(
     # From here on, what may be secret is in no local that a traceback could show.
     source, given = Hidden(url), Options(options)
     del url, options
-    cls, parsed = _resolve(source, database, host, port)
-    return _open(cls, parsed, schema, allow_scans, load_plugins(plugins), given)
+    cls, name, parsed = _resolve(source, database, host, port)
+    return _open(cls, name, parsed, schema, allow_scans, load_plugins(plugins), given)
 
 
 def _resolve(
     source: Hidden, database: str | None, host: str | None, port: int | None
-) -> tuple[type[BaseDivanBackend], StoreURL]:
-    """The backend's class and the URL's parts, of whatever `open` was given in place of a URL."""
+) -> tuple[type[BaseDivanBackend], str, StoreURL]:
+    """The backend's class, its name and the URL's parts, of whatever `open` was given in place of a URL."""
     if source.value is None:
         source = Hidden(os.environ.get(DEFAULT_URL_VARIABLE) or None)
         if source.value is None:
@@ -103,26 +103,28 @@ def _resolve(
             if value is not None:
                 raise InvalidURL(f"{argument} is part of the URL already; leave one of them out")
         parsed = parse_url(source.value)
-        return find_backend(parsed.scheme).load(), parsed
+        info = find_backend(parsed.scheme)
+        return info.load(), unqualified(parsed.scheme, info), parsed
     if isinstance(source.value, str):
-        name, cls = source.value, find_backend(source.value).load()
+        info = find_backend(source.value)
+        scheme, name, cls = source.value, unqualified(source.value, info), info.load()
     elif isinstance(source.value, type) and issubclass(source.value, BaseDivanBackend):
-        name, cls = source.value.__name__, source.value
+        scheme, name, cls = source.value.__name__, source.value.__name__, source.value
     else:
         kind = type(source.value).__name__
         raise InvalidURL(f"open() takes a URL, a backend's name or a backend class, not {kind}")
-    return cls, StoreURL(scheme=name, host=host, port=port, database=database or "")
+    return cls, name, StoreURL(scheme=scheme, host=host, port=port, database=database or "")
 
 
 def _open(
     cls: type[BaseDivanBackend],
+    name: str,
     url: StoreURL,
     schema: Any,
     allow_scans: bool,
     plugins: Plugins,
     given: Options,
 ) -> Store[Any]:
-    name = url.scheme.rpartition(":")[2]
     options = Options({**url.options, **given})
     for part in _PARTS:
         if part in options:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import pluggy
 
 from divan import hookspecs
-from divan.discovery import allowlist, distribution_name, load_entry_point, normalize, scan
+from divan.discovery import allowlist
+from divan.installed import distribution_name, load_entry_point, normalize, scan
 
 
 class PluginWarning(UserWarning):

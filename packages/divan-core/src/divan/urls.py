@@ -71,9 +71,14 @@ def parse_url(url: str) -> StoreURL:
     raise InvalidURL(problem)
 
 
+def is_scheme(name: str) -> bool:
+    """Whether a URL can begin with a backend's name."""
+    return re.fullmatch(_SCHEME, name) is not None
+
+
 def _parse(url: str) -> StoreURL:
     scheme, separator, rest = url.partition("://")
-    if not separator or not re.fullmatch(_SCHEME, scheme):
+    if not separator or not is_scheme(scheme):
         raise InvalidURL(f"a store URL has the form {_SHAPE}, as in sqlite:///guests.db")
     if re.search(_CONTROL, rest):  # urlsplit would leave tabs and line breaks out, of a password as well
         raise InvalidURL(f"{scheme}://…: a tab is written %09, a line break %0A, and so on")

@@ -15,7 +15,7 @@ from divan.cli import exits
 from divan.cli.output import table, to_json, write
 from divan.cli.parsing import Command, backend_names
 from divan.cli.text import one_line
-from divan.discovery import find_backend
+from divan.discovery import find_backend, unqualified
 from divan.errors import BackendLoadError, DivanError, PluginConflict
 from divan.options import Option, Reader, is_secret
 from divan.plugins import Plugins, load_plugins
@@ -226,8 +226,8 @@ def serializers(backend: str | None, as_json: bool) -> None:
     driver: type[BaseDivanBackend] | None = None
     name = ""
     if backend is not None:
-        driver = find_backend(backend).load()
-        name = backend.rpartition(":")[2]
+        info = find_backend(backend)
+        driver, name = info.load(), unqualified(backend, info)
     with redirect_stdout(sys.stderr):
         plugins = load_plugins()
     rows = resolve_field_types(plugins, name, driver)

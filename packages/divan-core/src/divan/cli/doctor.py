@@ -20,8 +20,9 @@ from divan.cli.output import table, to_json, write
 from divan.cli.parsing import Command
 from divan.cli.target import expand
 from divan.cli.text import one_line
-from divan.discovery import allowlist, distribution_name, find_backend, normalize, scan
+from divan.discovery import allowlist, find_backend
 from divan.errors import DivanError, InvalidURL
+from divan.installed import distribution_name, normalize, scan
 from divan.opening import DEFAULT_URL_VARIABLE
 from divan.options import Hidden
 from divan.plugins import Plugins, PluginWarning, load_plugins

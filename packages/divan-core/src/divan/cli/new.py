@@ -19,7 +19,7 @@ import divan
 from divan.cli.output import write
 from divan.cli.parsing import Command
 from divan.directory import DIRECTORY
-from divan.discovery import normalize
+from divan.installed import normalize
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
