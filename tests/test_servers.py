@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
+import threading
+from configparser import ConfigParser
+from contextlib import suppress
 
+import bson
 import pytest
 
-from tests.support import servers
+from tests.support import mongo_kind, servers
 from tests.support.couchdb_kind import open_url
 from tests.support.processes import wait_until
 from tests.support.proxy import Proxy
 from tests.support.resp import call
+from tests.support.server import PASSWORD
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.live
@@ -61,6 +67,44 @@ def test_the_tls_server_is_trusted_through_its_own_authority_only(redis_tls_serv
 def _connect_tls(server: Server, context: ssl.SSLContext) -> ssl.SSLSocket:
     with socket.create_connection((server.host, server.port)) as plain:  # which a wrapped socket takes over
         return context.wrap_socket(plain, server_hostname="localhost")
+
+
+def test_the_password_survives_an_ini_file() -> None:
+    ini = ConfigParser(inline_comment_prefixes=(";",), interpolation=None)
+    ini.read_string(f"[admins]\nadmin = {PASSWORD}\n")
+    assert ini["admins"]["admin"] == PASSWORD
+
+
+def test_a_mongo_server_that_tells_no_version_can_be_tested_against() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_answer_only_hello, args=(listener,), daemon=True).start()
+        assert mongo_kind.about(f"mongodb://127.0.0.1:{listener.getsockname()[1]}") == (
+            "MongoDB",
+            "of unknown version",
+            set(),
+        )
+
+
+def _answer_only_hello(listener: socket.socket) -> None:
+    """Speak as much of MongoDB's protocol as a client needs to connect."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection, connection.makefile("rwb") as stream:
+            while header := stream.read(16):
+                length, number, _, kind = struct.unpack("<iiii", header)
+                body = stream.read(length - 16)
+                hello = {"ok": 1, "isWritablePrimary": True, "maxWireVersion": 21, "minWireVersion": 0}
+                refusal = {"ok": 0, "code": 59, "errmsg": "no such command: 'buildInfo'"}
+                if kind == 2004:  # OP_QUERY, with which a client greets
+                    answer = struct.pack("<iqii", 8, 0, 0, 1) + bson.encode(hello)
+                else:
+                    answer = b"\0" * 5 + bson.encode(refusal if b"buildinfo" in body.lower() else hello)
+                stream.write(struct.pack("<iiii", 16 + len(answer), 1, number, 1 if kind == 2004 else 2013) + answer)
+                stream.flush()
+
+    with suppress(OSError):  # once the test is over
+        while True:
+            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 
 
 def test_the_cluster_serves_every_slot(redis_cluster: Server) -> None:

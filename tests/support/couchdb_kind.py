@@ -18,6 +18,7 @@ from tests.support.processes import Process, free_port, temporary_folder
 from tests.support.server import (
     BIG_INTS,
     LOSES_ON_KILL,
+    NEGATIVE_ZERO,
     OPEN_READS,
     PASSWORD,
     SCRIPT_NAMES,
@@ -109,4 +110,4 @@ def about(url: str) -> tuple[str, str, set[str]]:
         info: dict[str, Any] = json.load(answer)
     if "express-pouchdb" in info:
         return "PouchDB Server", info["version"], {BIG_INTS, WHOLE_FLOATS, SCRIPT_NAMES, LOSES_ON_KILL, OPEN_READS}
-    return "CouchDB", str(info.get("version", "unknown")), set()
+    return "CouchDB", str(info.get("version", "unknown")), {NEGATIVE_ZERO}

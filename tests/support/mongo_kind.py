@@ -98,8 +98,14 @@ def _create_user(url: str) -> None:
 
 def about(url: str) -> tuple[str, str, set[str]]:
     """Product, version and limits of a server."""
-    with _client(url) as client:
-        info = client.server_info()
+    from pymongo.errors import OperationFailure
+
+    try:
+        with _client(url) as client:
+            info = client.server_info()
+    except OperationFailure:  # not every server that speaks the protocol has buildInfo
+        info = {}
+    number = str(info.get("version", "of unknown version"))
     if "secantusVersion" in info:
-        return "SecantusDB", f"{info['secantusVersion']} (as MongoDB {info['version']})", {LOSES_ON_KILL}
-    return "MongoDB", str(info["version"]), set()
+        return "SecantusDB", f"{info['secantusVersion']} (as MongoDB {number})", {LOSES_ON_KILL}
+    return "MongoDB", number, set()

@@ -6,6 +6,7 @@ import logging
 import socket
 import socketserver
 import threading
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import divan
@@ -15,6 +16,7 @@ from divan.backends.memory import MemoryBackend
 from divan.options import Option, Options, seconds
 from divan.query import finish
 from divan.testing import (
+    NEGATIVE_ZERO,
     WHOLE_FLOATS,
     Bulk,
     Conformance,
@@ -158,6 +160,14 @@ class TestMakesWholeFloatsIntsAndSaysSo(Opened, Numbers):
     class backend(MemoryBackend):
         def _swap(self, document_id, old, new):
             return super()._swap(document_id, old, new and (new[0], _without_whole_floats(new[1])))
+
+
+class TestLosesTheSignOfZeroAndSaysSo(Opened, Numbers):
+    limits = {NEGATIVE_ZERO}  # noqa: RUF012 - as an author writes it
+
+    class backend(MemoryBackend):
+        def _swap(self, document_id, old, new):
+            return super()._swap(document_id, old, new and (new[0], _without_negative_zeros(new[1])))
 
 
 class TestBreaksForGood(Opened, Crud):
@@ -449,8 +459,16 @@ def _without_revision(document: Document) -> Document:
 
 
 def _without_whole_floats(value: Any) -> Any:
+    return _with_floats(value, lambda number: int(number) if number.is_integer() else number)
+
+
+def _without_negative_zeros(value: Any) -> Any:
+    return _with_floats(value, lambda number: number + 0.0)
+
+
+def _with_floats(value: Any, change: Callable[[float], float]) -> Any:
     if isinstance(value, dict):
-        return {name: _without_whole_floats(item) for name, item in value.items()}
+        return {name: _with_floats(item, change) for name, item in value.items()}
     if isinstance(value, list):
-        return [_without_whole_floats(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        return [_with_floats(item, change) for item in value]
+    return change(value) if isinstance(value, float) else value

@@ -187,6 +187,14 @@ def test_a_failure_within_a_declared_limit_is_expected(tmp_path: Path) -> None:
     assert limits.WHOLE_FLOATS in output.partition("known limits")[2]
 
 
+def test_the_sign_of_zero_is_a_limit_of_its_own(tmp_path: Path) -> None:
+    found, _ = outcomes(tmp_path, f"{BROKEN}::TestLosesTheSignOfZeroAndSaysSo")
+    checks = found["TestLosesTheSignOfZeroAndSaysSo"]
+    assert checks["test_number_is_kept[minus zero]"][0] == "skipped"
+    assert checks["test_number_is_kept[zero as a float]"][0] == "passed"
+    assert [check for check, (outcome, _) in checks.items() if outcome == "failed"] == []
+
+
 def test_no_check_hides_another() -> None:
     homes = defaultdict(list)
     for area in Conformance.__mro__:

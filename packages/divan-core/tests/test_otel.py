@@ -1,5 +1,7 @@
 """Calls become spans and durations; values, ids and credentials do not."""
 
+import sqlite3
+
 import divan
 import pytest
 from divan.otel import DivanInstrumentor
@@ -58,6 +60,49 @@ def test_a_span_of_a_query_lasts_until_its_results_are_used_up(recorded):
         assert [span.attributes["db.operation.name"] for span in recorded.spans] == ["create"]
         assert list(results) == []
         assert [span.attributes["db.operation.name"] for span in recorded.spans] == ["create", "find"]
+
+
+def _operations(recorded):
+    return [span.attributes["db.operation.name"] for span in recorded.spans]
+
+
+@pytest.mark.parametrize("start", [iter, lambda store: store.find(), lambda store: store.ids()])
+def test_a_span_of_a_query_ends_with_the_store(recorded, start):
+    with divan.open("memory://") as store:
+        store.create_many([{}, {}])
+        results = start(store)
+        next(results)
+    assert len(_operations(recorded)) == 2
+    with pytest.raises(divan.StoreClosed):
+        next(results)
+    assert len(_operations(recorded)) == 2
+
+
+def test_a_span_of_a_query_ends_with_the_error_that_ends_its_results(recorded, tmp_path):
+    with divan.open(f"sqlite:///{tmp_path}/deep.db") as store:
+        store.create({"a": 1})
+        connection = sqlite3.connect(f"{tmp_path}/deep.db")
+        connection.execute("DROP TABLE documents")
+        connection.commit()
+        connection.close()
+        results = store.find()
+        with pytest.raises(divan.StoreError):
+            next(results)
+        assert _operations(recorded)[-1] == "find"
+        assert recorded.spans[-1].attributes["error.type"] == "StoreError"
+        assert list(results) == []
+
+
+def test_a_document_that_cannot_be_read_does_not_end_the_span(recorded):
+    with divan.open("memory://", schema={"day": "DateField"}) as store:
+        store.backend.create({"day": "no day"}, document_id="bad")
+        results = store.find()
+        with pytest.raises(divan.InvalidDocument, match="'bad'") as caught:
+            next(results)
+        assert caught.value.document_id == "bad"
+        assert _operations(recorded) == []
+        assert list(results) == []
+        assert _operations(recorded) == ["find"]
 
 
 def test_a_failed_call_has_its_error_type_and_no_message(recorded):

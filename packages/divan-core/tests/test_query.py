@@ -493,12 +493,34 @@ def test_a_number_too_long_to_print_is_refused_like_any_other() -> None:
             parse(where)
 
 
-@pytest.mark.parametrize("op", ["$where", "$function", "$expr", "$accumulator", "$jsonSchema", "$regex", "$text"])
+@pytest.mark.parametrize("op", ["$where", "$function", "$expr", "$accumulator", "$jsonSchema", "$text"])
 def test_an_operator_that_runs_code_is_refused_wherever_it_stands(op: str) -> None:
     filters: list[Any] = [{op: "true"}, {"a": {op: "x"}}, {"$and": [{op: 1}]}, {"a": {"$not": {op: 1}}}]
     for where in filters:
         with pytest.raises(InvalidQuery, match=rf"^(a: )?\{op} is never passed through to a store; use \$eq, \$ne"):
             parse(where)
+
+
+@pytest.mark.parametrize(
+    ("op", "instead"),
+    [
+        ("$nor", "{'$not': {'$or':"),
+        ("$elemMatch", "'$contains'"),
+        ("$allMatch", "a field of its own"),
+        ("$type", "None"),
+        ("$mod", "a field of its own"),
+        ("$regex", "'$prefix'"),
+        ("$options", "lower case"),
+        ("$beginsWith", "'$prefix'"),
+        ("$keyMapMatch", "'$exists'"),
+    ],
+)
+def test_an_operator_of_other_stores_is_refused_saying_what_to_write_instead(op: str, instead: str) -> None:
+    for where in ({op: 1}, {"a": {op: 1}}, {"a": {"$not": {op: 1}}}, {"$or": [{"a": {op: [{"b": 1}]}}]}):
+        with pytest.raises(InvalidQuery) as caught:
+            parse(where)
+        assert f"{op} is not among the operators that every store shares" in str(caught.value)
+        assert instead in str(caught.value)
 
 
 def test_a_filter_that_holds_itself_is_refused() -> None:

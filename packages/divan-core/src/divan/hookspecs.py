@@ -79,7 +79,7 @@ def divan_call_started(call: Call) -> None:
 
 @hookspec
 def divan_call_ended(call: Call, error: BaseException | None) -> None:
-    """A call has ended; one that gives an iterator, when that is used up or closed. What this raises is logged.
+    """A call has ended; one that gives an iterator, when that ends. What this raises is logged.
 
     Args:
         call: The call that `divan_call_started` was given.

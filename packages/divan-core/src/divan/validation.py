@@ -104,8 +104,10 @@ def validate_document(data: object, native: tuple[type, ...] = ()) -> dict[str, 
         elif kind is not bool and value is not None:
             try:
                 plain[name] = _quick(value, 2)
+                continue
             except (_InDoubtError, UnicodeEncodeError):
-                plain[name] = _plain(value, name, 2, native)
+                pass  # and no longer handled, so that an error from here on does not show it as its context
+            plain[name] = _plain(value, name, 2, native)
     return plain
 
 

@@ -29,7 +29,7 @@ from divan.errors import (
 from divan.query import same
 
 from divan_couchdb.connections import Answer, Client, Raw, encode
-from divan_couchdb.errors import Conflict, Dropped, lost_answer, not_sent, perhaps, refusal
+from divan_couchdb.errors import Conflict, Dropped, cause_of, lost_answer, not_sent, perhaps, refusal
 
 
 class Claim(Enum):
@@ -133,7 +133,7 @@ class Writer:
                     raise
                 return self._judge(self._leaves(document_id), sent, claim)
         except Dropped as again:
-            raise (lost_answer if dropped.sent or again.sent else not_sent)(document_id) from again
+            raise (lost_answer if dropped.sent or again.sent else not_sent)(document_id) from cause_of(again)
         except (AuthenticationFailed, DatabaseNotFound, InvalidDocument, StoreClosed):
             raise  # as the first time would have been
         except (ConnectionFailed, StoreError) as error:
@@ -229,7 +229,7 @@ class Writer:
         try:
             answer = self._send("PUT", self._client.url(document_id, **self.parameters), encode(body).encode(), body)
         except (Conflict, Dropped, ConnectionFailed, StoreError, InvalidDocument) as error:
-            raise perhaps(document_id) from error
+            raise perhaps(document_id) from cause_of(error)
         if answer.status == 202:
             raise perhaps(document_id)
         return read_revision(answer.content, document_id)

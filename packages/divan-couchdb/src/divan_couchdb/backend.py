@@ -18,7 +18,7 @@ from divan_couchdb.answers import Claim, Writer
 from divan_couchdb.bulk import Bulk
 from divan_couchdb.connections import Client, Raw
 from divan_couchdb.documents import Documents, is_revision, known_as, replaced, to_document, to_written_document
-from divan_couchdb.errors import Conflict
+from divan_couchdb.errors import Conflict, cause_of
 from divan_couchdb.indexes import index_name
 from divan_couchdb.options import OPTIONS, read_settings
 from divan_couchdb.queries import Queries
@@ -77,7 +77,7 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
         try:
             rev = self._documents.put(document_id, data, Claim.OWN if fresh else Claim.EXACT)
         except Conflict as error:
-            raise DocumentExists(document_id) from error
+            raise DocumentExists(document_id) from cause_of(error)
         return to_written_document(data, {**data, "_id": document_id, "_rev": rev})
 
     def get_document_for_id(self, document_id: str) -> Document:

@@ -20,7 +20,7 @@ from divan.errors import (
 from divan_couchdb.answers import Accepted, Claim, Outcome, Writer, judged, read_outcomes
 from divan_couchdb.connections import Client, Raw, encode
 from divan_couchdb.documents import pause
-from divan_couchdb.errors import Conflict, Dropped, lost_answer, not_sent, too_busy
+from divan_couchdb.errors import Conflict, Dropped, cause_of, lost_answer, not_sent, too_busy
 from divan_couchdb.queries import Queries
 
 Change = Callable[[int, Raw], Raw]
@@ -239,5 +239,5 @@ def _failed(sent: Raw, error: DivanError, lost: bool) -> DivanError:
 
 
 def _caused(error: ConnectionFailed, cause: Exception) -> ConnectionFailed:
-    error.__cause__ = cause
+    error.__cause__ = cause_of(cause)
     return error

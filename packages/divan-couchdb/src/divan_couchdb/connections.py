@@ -16,7 +16,7 @@ import couchdb.http  # type: ignore[import-untyped]
 from divan.errors import ConnectionFailed, DatabaseNotFound, DivanError, StoreClosed, StoreError
 from divan.options import Hidden
 
-from divan_couchdb.errors import Conflict, Dropped, TooLong, is_foreign, refused, translate
+from divan_couchdb.errors import Conflict, Dropped, TooLong, cause_of, is_foreign, refused, translate
 from divan_couchdb.options import Settings
 from divan_couchdb.pool import Pool, forget_after_fork
 from divan_couchdb.wire import open_socket
@@ -232,7 +232,9 @@ class Client:
                 pass
             if isinstance(error, StoreError):
                 raise
-            raise ConnectionFailed(f"database {self.settings.database!r} could not be made: {error}") from error
+            raise ConnectionFailed(f"database {self.settings.database!r} could not be made: {error}") from cause_of(
+                error
+            )
         return self.describe()
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from divan.validation import check_id
 
 from divan_couchdb.answers import Claim, Writer
 from divan_couchdb.connections import Client, Raw
-from divan_couchdb.errors import Conflict, too_busy
+from divan_couchdb.errors import Conflict, cause_of, too_busy
 from divan_couchdb.pool import forget_after_fork
 
 _REVISION: Final = re.compile(r"[0-9]+-[0-9A-Za-z]+")
@@ -202,7 +202,7 @@ class Documents:
 
     def _refuse(self, document_id: str, rev: str, error: Conflict) -> NoReturn:
         self.get(document_id)  # which raises DocumentNotFound if it is gone
-        raise RevisionConflict(document_id, rev) from error
+        raise RevisionConflict(document_id, rev) from cause_of(error)
 
 
 def pause(attempt: int, deadline: float) -> None:

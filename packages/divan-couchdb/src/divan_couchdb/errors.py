@@ -75,6 +75,15 @@ class TooLong(Exception):
     """The answer is longer than the reader wants it, who asks for less then; no user sees it."""
 
 
+def cause_of(error: BaseException) -> BaseException | None:
+    """What a user is shown as the cause of an error: the client's exception where `error` is one that no user sees.
+
+    Args:
+        error: What has been caught.
+    """
+    return error.__cause__ if isinstance(error, Conflict | Dropped | TooLong) else error
+
+
 def is_foreign(error: BaseException) -> bool:
     """Whether an exception comes from outside of a request: a signal's handler has raised it in the middle of one.
 

@@ -12,7 +12,7 @@ from divan.errors import ConnectionFailed, StoreError
 
 from divan_couchdb.answers import listed
 from divan_couchdb.connections import Client, Facts, encode
-from divan_couchdb.errors import Dropped
+from divan_couchdb.errors import Dropped, cause_of
 from divan_couchdb.filters import is_indexable, is_served
 
 _TRUE_FOR: Final = 60.0
@@ -68,7 +68,7 @@ class Indexes:
             try:
                 answer = self._client.send("POST", url, text)
             except Dropped as dropped:
-                raise ConnectionFailed(str(dropped)) from dropped
+                raise ConnectionFailed(str(dropped)) from cause_of(dropped)
         if not isinstance(answer.content, dict) or answer.content.get("result") not in ("created", "exists"):
             raise StoreError(
                 f"CouchDB's answer does not say that it has the index {name!r}: is it CouchDB that answers?"

@@ -254,7 +254,7 @@ class Queries:
                 raise
             raise StoreError(
                 f"the index {index.name!r} was deleted while documents were found by it; find them again"
-            ) from error
+            ) from error.__cause__
 
     def _rest(self, body: dict[str, Any], told: dict[str, Any], seen: Collection[str]) -> Iterator[Raw]:
         """What an index serves and is not seen yet: all ids in one request, and the documents then."""

@@ -10,7 +10,23 @@ from divan.query.matching import Query
 from divan.query.tree import COMPARISONS, ID_PATH, LOGICAL, And, Comparison, Node, Not, Or, SortKey
 from divan.validation import INT_MAX, MAX_DEPTH, check_path, validate_value
 
-_CODE_OPERATORS: Final = ("$where", "$function", "$expr", "$accumulator", "$jsonSchema", "$regex", "$text")
+_CODE_OPERATORS: Final = ("$where", "$function", "$expr", "$accumulator", "$jsonSchema", "$text")
+
+_INSTEAD: Final = {
+    "$nor": "write {'$not': {'$or': [{'a': 1}, …]}}",
+    "$elemMatch": (
+        "lists are not entered: write {'list': {'$contains': value}} for a whole item, or keep what is asked for in a "
+        "field of its own"
+    ),
+    "$type": "write {'field': None} for null, {'$gte': ''} for strings, {'$lte': True} for booleans",
+    "$mod": "keep the remainder in a field of its own, or compute it from what a wider filter finds",
+    "$regex": "write {'$prefix': 'Ada'} for how a string begins, {'$contains': 'Ada'} for what is in it",
+    "$options": "keep a field in lower case, and write {'$prefix': 'ada'} or {'$contains': 'ada'}",
+    "$allMatch": "lists are not entered: keep what is asked for in a field of its own",
+    "$keyMapMatch": "write {'object.name': {'$exists': True}} for a name that an object has",
+    "$beginsWith": "write {'$prefix': 'Ada'}",
+}
+"""What MongoDB or Mango has and Divan has not → what to write in its place."""
 
 Encoder = Callable[[str, str, Any], Any]
 """Turns a value given for (field, operator) into its stored form."""
@@ -122,6 +138,8 @@ class _Parser:
 
 def _refuse_operator(op: str, field: str = "") -> NoReturn:
     where = f"{field}: " if field else ""
+    if op in _INSTEAD:
+        raise InvalidQuery(f"{where}{op} is not among the operators that every store shares; {_INSTEAD[op]}")
     if op in _CODE_OPERATORS:
         raise InvalidQuery(f"{where}{op} is never passed through to a store; use {', '.join((*COMPARISONS, *LOGICAL))}")
     import difflib  # only on the way to an error

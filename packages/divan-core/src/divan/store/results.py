@@ -36,6 +36,11 @@ class Results(map):  # type: ignore[type-arg]  # which only a type checker may g
         results._source = held
         return results
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes: it is used up, closed, or an error has ended it."""
+        return self._source.gi_frame is None
+
     def close(self) -> None:
         """Let go of the store's cursor; iterating further gives nothing."""
         self._source.close()

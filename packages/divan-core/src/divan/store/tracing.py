@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from threading import Lock
+from typing import Any, ParamSpec, TypeVar, cast
+from weakref import WeakSet
 
 from divan.documents import REMOVE, Document
+from divan.errors import StoreClosed
 from divan.query import Explanation
 from divan.store.events import PluginSet
+from divan.store.results import Results
 from divan.store.store import D, Store
 
 _P = ParamSpec("_P")
@@ -56,6 +60,8 @@ class TracedStore(Store[D]):
         self.fields = store.fields
         self._store = store
         self._plugins = plugins
+        self._streams: WeakSet[_ToldResults[Any]] = WeakSet()
+        self._lock = Lock()
         store._events.store = self  # plugins know the Store that its user holds, and no other
 
     # One document
@@ -158,6 +164,10 @@ class TracedStore(Store[D]):
 
     def close(self) -> None:
         self._store.close()
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.end()
 
     # How a call is told
 
@@ -173,45 +183,54 @@ class TracedStore(Store[D]):
         return result
 
     def _stream(self, call: Call, method: Callable[[], Iterator[_T]]) -> Iterator[_T]:
-        """The iterator that the method gives; the call ends when that is used up or closed."""
+        """The iterator that the method gives; the call ends with that, or with the Store."""
         self._plugins.notify("divan_call_started", call=call)
         try:
             results = method()
         except BaseException as error:
             self._plugins.notify("divan_call_ended", call=call, error=error)
             raise
-        return _ToldResults(results, lambda error: self._plugins.notify("divan_call_ended", call=call, error=error))
+        told: _ToldResults[_T] = _ToldResults(
+            results, lambda error: self._plugins.notify("divan_call_ended", call=call, error=error)
+        )
+        with self._lock:
+            self._streams.add(told)
+        return told
 
 
 class _ToldResults(Iterator[_T]):
-    """An iterator that tells of its end, be it used up, closed or forgotten, and what it raised first until then."""
+    """An iterator that tells of its end, however that comes, and of what it raised first until then.
+
+    A document that can't be read is raised too, and does not end it.
+    """
 
     def __init__(self, results: Iterator[_T], tell_end: Callable[[BaseException | None], None]) -> None:
-        self._results = results
+        self._results = cast(Results, results)  # of which a Store's every iterator is one
         self._tell_end: Callable[[BaseException | None], None] | None = tell_end
         self._failure: BaseException | None = None
 
     def __next__(self) -> _T:
         try:
-            return next(self._results)
+            return cast(_T, next(self._results))
         except StopIteration:
-            self._end()
+            self.end()
             raise
         except BaseException as error:
             self._failure = self._failure or error
+            if self._results.is_over or isinstance(error, StoreClosed):
+                self.end()
             raise
 
     def close(self) -> None:
         """Let go of the store's cursor; iterating further gives nothing."""
-        close = getattr(self._results, "close", None)
-        if close is not None:
-            close()
-        self._end()
+        self._results.close()
+        self.end()
 
     def __del__(self) -> None:
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Tell of the end, unless that has been done."""
         tell_end, self._tell_end = self._tell_end, None
         if tell_end is not None:
             tell_end(self._failure)

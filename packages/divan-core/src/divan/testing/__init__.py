@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from divan.testing.checks.text import Text
     from divan.testing.checks.updates import Increments, Removal, Update
     from divan.testing.conformance import Conformance
-    from divan.testing.limits import BIG_INTS, LARGE_DOCUMENTS, SCRIPT_NAMES, TINY_FLOATS, WHOLE_FLOATS
+    from divan.testing.limits import BIG_INTS, LARGE_DOCUMENTS, NEGATIVE_ZERO, SCRIPT_NAMES, TINY_FLOATS, WHOLE_FLOATS
     from divan.testing.machine import state_machine
 
 _HOMES: Final = {
@@ -95,6 +95,7 @@ _HOMES: Final = {
     "IdField": "checks.id_field", "Ids": "checks.ids",
     "Increments": "checks.updates", "Indexes": "checks.indexes", "Life": "checks.errors",
     "LostUpdates": "checks.concurrency", "Network": "checks.network", "Numbers": "checks.numbers",
+    "NEGATIVE_ZERO": "limits",
     "Privacy": "checks.crud", "Projections": "checks.projections", "Puts": "checks.puts",
     "QueryMeaning": "checks.queries", "RandomCalls": "checks.random_calls",
     "Reading": "checks.reading", "Removal": "checks.updates", "Revisions": "checks.revisions",
@@ -140,6 +141,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "BIG_INTS",
     "LARGE_DOCUMENTS",
+    "NEGATIVE_ZERO",
     "SCRIPT_NAMES",
     "TINY_FLOATS",
     "WHOLE_FLOATS",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from divan.errors import InvalidURL
-from divan.testing.limits import WHOLE_FLOATS
+from divan.testing.limits import NEGATIVE_ZERO, WHOLE_FLOATS
 from divan.urls import parse_url
 
 
@@ -19,16 +19,19 @@ def as_json(value: Any, limits: Collection[str] = ()) -> str:
         limits: The server's limits: what it can't tell apart is written alike.
     """
     if WHOLE_FLOATS in limits:
-        value = _with_whole_floats_as_ints(value)
+        value = _with_floats(value, lambda number: int(number) if number.is_integer() else number)
+    elif NEGATIVE_ZERO in limits:
+        value = _with_floats(value, lambda number: number + 0.0)
     return json.dumps(value, sort_keys=True, ensure_ascii=True)
 
 
-def _with_whole_floats_as_ints(value: Any) -> Any:
+def _with_floats(value: Any, change: Callable[[float], float]) -> Any:
+    """The value with each of its floats changed."""
     if isinstance(value, Mapping):
-        return {name: _with_whole_floats_as_ints(item) for name, item in value.items()}
+        return {name: _with_floats(item, change) for name, item in value.items()}
     if isinstance(value, list):
-        return [_with_whole_floats_as_ints(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        return [_with_floats(item, change) for item in value]
+    return change(value) if isinstance(value, float) else value
 
 
 class ShownURL(str):

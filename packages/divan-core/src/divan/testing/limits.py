@@ -17,11 +17,14 @@ WHOLE_FLOATS: Final = "1.0 becomes 1"
 SCRIPT_NAMES: Final = "names of JavaScript's own"
 """The server keeps documents as JavaScript objects: a field called ``__proto__`` gets lost or does harm."""
 
+NEGATIVE_ZERO: Final = "-0.0 becomes 0.0"
+"""The server loses the sign of zero, as CouchDB does on some releases of Erlang."""
+
 TINY_FLOATS: Final = "the smallest floats in an index"
 """The server's indexes lose floats next to zero, such as 5e-324."""
 
 LARGE_DOCUMENTS: Final = "documents of a megabyte"
 """The server refuses a document of 1 MB."""
 
-ALL: Final = frozenset({BIG_INTS, WHOLE_FLOATS, SCRIPT_NAMES, TINY_FLOATS, LARGE_DOCUMENTS})
+ALL: Final = frozenset({BIG_INTS, WHOLE_FLOATS, NEGATIVE_ZERO, SCRIPT_NAMES, TINY_FLOATS, LARGE_DOCUMENTS})
 """Every limit that a check names."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -73,3 +73,15 @@ def failing(call: Callable[[], Any]) -> BulkError:
         if isinstance(error, UnsupportedOperation):
             raise error
     return caught.value
+
+
+def behind(error: BaseException) -> Iterator[BaseException]:
+    """What a traceback shows beside an error: its causes and contexts, and those of the items of a bulk call."""
+    if isinstance(error, BulkError):
+        for item in error.errors.values():
+            yield item
+            yield from behind(item)
+    shown = error.__cause__ if error.__cause__ is not None or error.__suppress_context__ else error.__context__
+    if shown is not None:
+        yield shown
+        yield from behind(shown)

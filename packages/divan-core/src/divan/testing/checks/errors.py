@@ -13,7 +13,7 @@ from divan import BulkError, DivanError, DocumentNotFound, InvalidURL, Store, St
 from divan.ids import new_id
 from divan.options import Option
 from divan.testing.base import StoreChecks
-from divan.testing.reporting import failing, lacking
+from divan.testing.reporting import behind, failing, lacking
 
 CALLS: Final[dict[str, Callable[[Store], Any]]] = {
     "create": lambda store: store.create({"a": 1}),
@@ -39,6 +39,23 @@ CALLS: Final[dict[str, Callable[[Store], Any]]] = {
     "explain": lambda store: store.explain({"a": 1}),
     "ping": lambda store: store.ping(),
 }
+
+REFUSED: Final[tuple[Callable[[Store], Any], ...]] = (
+    lambda store: store.create({"a": [{1, 2}]}),
+    lambda store: store.create({"a": {"b": [float("nan")]}}),
+    lambda store: store.create({"a": ["\ud800"]}),
+    lambda store: store.create({"a": 1}, id="_a"),
+    lambda store: store.find({"a": {"$in": [[float("nan")]]}}),
+    lambda store: store.get(new_id()),
+    lambda store: store.update(new_id(), {"a": 1}),
+    lambda store: store.delete(new_id()),
+    lambda store: [store.create({"a": 1}, id="taken") for _ in range(2)],
+    lambda store: store.update(store.create({"a": "1"}).id, {"a": divan.Increment(1)}),
+    lambda store: store.update(store.create({"a": 1}).id, {"a": 1}, rev="1-no-revision-of-it"),
+    lambda store: store.replace(store.create({"a": 1}).id, {"a": 1}, rev="1-no-revision-of-it"),
+    lambda store: store.delete(store.create({"a": 1}).id, rev="1-no-revision-of-it"),
+)
+"""Calls that end in an error, if the backend can answer them at all."""
 
 # Store call → the backend's methods one of which it needs
 NEEDS: Final[dict[str, tuple[str, ...]]] = {
@@ -201,6 +218,17 @@ class Errors(StoreChecks):
         missing = new_id()
         error = failing(lambda: store.update_many({missing: {"a": 1}}))
         assert missing in str(error.errors[0])
+
+    def test_no_exception_of_the_drivers_own_shows_behind_an_error(self, store: Store) -> None:
+        homes = {"divan", type(store.backend).__module__.partition(".")[0]}
+        for refused in REFUSED:
+            try:
+                refused(store)
+            except UnsupportedOperation:
+                continue
+            except DivanError as error:
+                inner = [one for one in behind(error) if type(one).__module__.partition(".")[0] in homes]
+                assert [one for one in inner if not isinstance(one, DivanError)] == []
 
     def test_errors_can_be_pickled(self, store: Store) -> None:
         with pytest.raises(DocumentNotFound) as caught:
