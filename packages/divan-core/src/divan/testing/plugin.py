@@ -1,6 +1,16 @@
-"""The pytest plugin: options for the suite, a guard before it, and a summary of what was left out after it.
+"""The pytest plugin: fixtures for tests of programs that use Divan, options and a summary for the conformance suite.
 
-Loaded with ``-p divan.testing.plugin``. The suite works without it, with its defaults.
+Loaded with ``-p divan.testing.plugin``, or by ``pytest_plugins = ["divan.testing.plugin"]`` in the ``conftest.py`` at
+the top. The suite works without it, with its defaults.
+
+===================  ==========================================================================================
+fixture              gives
+===================  ==========================================================================================
+`divan_store`        an empty Store in memory
+`divan_each_store`   an empty Store at each URL of the setting ``divan_urls``, one after the other
+`divan_url`          each of these URLs, for tests that open Stores themselves
+`divan_schema`       the schema that the Stores are opened with; override it
+===================  ==========================================================================================
 """
 
 from __future__ import annotations
@@ -13,13 +23,40 @@ import pytest
 import divan
 from divan import DivanError
 from divan.testing import REWRITTEN, limits
+from divan.testing.fixtures import (
+    DEFAULT_URLS,
+    URLS_SETTING,
+    divan_each_store,
+    divan_schema,
+    divan_store,
+    divan_url,
+    pytest_generate_tests,
+)
+
+__all__ = [
+    "divan_each_store",
+    "divan_schema",
+    "divan_store",
+    "divan_url",
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_generate_tests",
+    "pytest_sessionstart",
+    "pytest_terminal_summary",
+]
 
 _UNSUPPORTED = "unsupported: "
 _LIMIT = "limit: "
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the suite's options."""
+    """Add the suite's options, and the fixtures' setting."""
+    parser.addini(
+        URLS_SETTING,
+        type="linelist",
+        default=list(DEFAULT_URLS),
+        help="URLs of the databases that divan_each_store opens; {name} makes a new one, {folder} is the test's own",
+    )
     group = parser.getgroup("divan", "Divan's conformance suite")
     group.addoption(
         "--divan-url", metavar="URL", help="the empty database that divan.testing.suite tests; {name} makes a new one"
