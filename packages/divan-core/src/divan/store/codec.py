@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from divan.backends.base import BaseDivanBackend
 from divan.documents import REMOVE, Document, Increment, copied
@@ -12,7 +12,7 @@ from divan.query import ID_PATH, And, Comparison, Node, Not, Query, SortKey, par
 from divan.serializers import FieldSerializer
 from divan.store.fields import Fields
 from divan.store.schemas import Model
-from divan.updates import split_changes
+from divan.updates import Change, split_changes
 from divan.validation import validate_document
 
 _RANGES: Final = frozenset({"$gt", "$gte", "$lt", "$lte"})
@@ -27,6 +27,7 @@ class Codec:
     Args:
         backend: The open driver.
         fields: Dotted path → the serializer of the field's type.
+        links: Dotted path → the path of the object whose fields the one there has too.
         model: The class whose instances stand for documents, if the schema is one.
 
     Attributes:
@@ -35,13 +36,17 @@ class Codec:
     """
 
     def __init__(
-        self, backend: BaseDivanBackend, fields: Mapping[str, FieldSerializer], model: Model | None = None
+        self,
+        backend: BaseDivanBackend,
+        fields: Mapping[str, FieldSerializer],
+        links: Mapping[str, str],
+        model: Model | None = None,
     ) -> None:
         self._backend = backend
         self.model = self._model = model
         self._has_id = model is not None and "id" in model.metadata
         self.is_plain = not fields and model is None
-        self._fields = Fields(fields)
+        self._fields = Fields(fields, links)
         self._native = backend.native_types
         self._exclude = tuple(backend.exclude_keys)
         self._has_revisions = backend.implements("get_revision_for_document")
@@ -58,27 +63,43 @@ class Codec:
         model = self._model
         return model.id_of(data) if model is not None and isinstance(data, model.cls) else None
 
+    def id_given(self, target: Any) -> Any:
+        """The id of what the caller gave in place of one: an instance of the schema's class, or what it has for ids."""
+        model = self._model
+        if model is None:
+            return target
+        return (model.id_of(target) or target) if isinstance(target, model.cls) else model.id_text(target)
+
     def give(self, document: Document) -> Any:
         """What the caller gets for a document: an instance of the schema's class, if it is one."""
         return document if self._model is None else self._model.load(document)
 
-    def encode_whole(self, data: Mapping[str, Any], id: str | None) -> dict[str, Any]:
+    def encode_whole(self, data: Mapping[str, Any], id: str | None, given: Any = None) -> tuple[dict[str, Any], Any]:
         """A private copy of a whole document's fields in stored form, checked, by the schema's class as well.
 
         Args:
             data: Field name → value.
             id: The document's id; `None` where the store makes it.
+            given: What the caller gave for them: an instance of the schema's class, or `data`.
+
+        Returns:
+            The fields, and the instance that the class makes of them; `None` if the schema is no class.
 
         Raises:
-            InvalidDocument: if they can't be stored by every store alike, or the class refuses them.
+            InvalidDocument: if they can't be stored by every store alike, the class refuses them, or an instance would
+                not come back as it is.
         """
         fields = self.encode(data)
-        if self._model is not None:
-            self.check(fields, id or "")
-        return fields
+        model = self._model
+        if model is None:
+            return fields, None
+        made = self.check(fields, id or "")
+        if given is not data and not (model.is_flat and given.__class__ is model.cls):
+            model.check_same(given, made, id or "")
+        return fields, made
 
-    def check(self, fields: Mapping[str, Any], id: str) -> None:
-        """Do nothing if the schema's class takes a document, which is not stored yet.
+    def check(self, fields: Mapping[str, Any], id: str) -> Any:
+        """The instance of the schema's class that a document would be, which is not stored yet; `None` without a class.
 
         Args:
             fields: All of its fields, in stored form.
@@ -87,8 +108,38 @@ class Codec:
         Raises:
             InvalidDocument: if the class refuses it.
         """
+        if self._model is None:
+            return None
+        if not self._model.is_flat:
+            return self._model.check(self.document(Document(copied(fields), id, _NO_REVISION)))
+        return self._model.check(Document(fields, id, _NO_REVISION))
+
+    def judges_alone(self, change: Change) -> bool:
+        """Whether the schema's class judges a change without the document that it changes."""
+        return self._model is None or self._model.judges_alone(change.increment)
+
+    def check_change(self, change: Change) -> None:
+        """Do nothing if the schema's class takes a change in every document.
+
+        Raises:
+            InvalidDocument: if it refuses it.
+        """
         if self._model is not None:
-            self._model.check(self.document(Document(copied(fields), id, _NO_REVISION)))
+            data = self.document(Document(copied(change.data), change.document_id, _NO_REVISION))
+            self._model.check_changes(change.document_id, data, change.remove)
+
+    def written(self, raw: Any, fields: Mapping[str, Any], made: Any) -> Any:
+        """The instance that was made of a document before it was written, if it is what has been written; else `None`.
+
+        Args:
+            raw: What the driver returned.
+            fields: What it was given, in stored form.
+            made: The instance.
+        """
+        model = self._model
+        if model is None or "rev" in model.metadata or raw.__class__ is not Document or raw != fields:
+            return None
+        return made if "id" not in model.metadata or model.id_of(made) == raw.id else None
 
     def encode(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """A private copy of the fields in stored form, checked."""
@@ -136,7 +187,7 @@ class Codec:
         model = self._model
         if model is None:
             return data
-        return {name: model.plain(value) if self._fields.at(name) is None else value for name, value in data.items()}
+        return {name: model.plain(name, value) for name, value in data.items()}
 
     def document(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
         """The `Document` of what a driver returned, field types applied; the error that stands for one is raised.
@@ -231,9 +282,13 @@ class Codec:
     def _operand(self, field: str, op: str, value: Any) -> Any:
         if op in _UNENCODED:
             return value
+        if self._has_id and field == "id":
+            return self._ids(op, value)
+        if self._model is not None:
+            value = self._model.plain(field, value)
         serializer = self._fields.at(field)
         if serializer is None:
-            return self._fields.encode_at(field, value if self._model is None else self._model.plain(value))
+            return self._fields.encode_at(field, value)
         if op == "$prefix" and serializer.serialize is not None:
             raise InvalidQuery(
                 f"{field}: $prefix asks how a text begins, and a {serializer.field_type} is none; ask for a range"
@@ -241,6 +296,17 @@ class Codec:
         if op in _RANGES and not serializer.ordered:
             raise InvalidQuery(_unordered(field, serializer, op))
         return serializer.encode(field, value)
+
+    def _ids(self, op: str, value: Any) -> Any:
+        """The ids of documents that a filter asks for, as text."""
+        model = cast(Model, self._model)
+        if op in _RANGES and not model.sorts_by_id:
+            raise InvalidQuery(
+                f"id: {op} would answer wrongly, since ids are kept as text; ask for it by '_id', as text"
+            )
+        if isinstance(value, list | tuple | set | frozenset):
+            return [model.id_text(one) for one in value]
+        return model.id_text(value)
 
     def sort_keys(self, sort: str | Iterable[str] | None) -> tuple[SortKey, ...]:
         """The parsed sort.
@@ -254,6 +320,10 @@ class Codec:
             if serializer is not None and not serializer.ordered:
                 raise InvalidQuery(_unordered(key.field, serializer, "a sort"))
         if self._has_id:
+            if not cast(Model, self._model).sorts_by_id and any(key.path == ("id",) for key in keys):
+                raise InvalidQuery(
+                    "id: a sort would answer wrongly, since ids are kept as text; sort by '_id', as text"
+                )
             return tuple(key._replace(field="_id", path=ID_PATH) if key.path == ("id",) else key for key in keys)
         return keys
 

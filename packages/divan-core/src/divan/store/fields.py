@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NoReturn
 
 from divan.errors import InvalidDocument, InvalidSchema
 from divan.serializers import ANY_NAME, FieldSerializer
@@ -12,7 +12,7 @@ from divan.validation import MAX_DEPTH
 _Convert = Callable[[FieldSerializer, str, Any], Any]
 
 
-class _Node(NamedTuple):
+class _Node:
     """An object on the way to fields that have serializers.
 
     Attributes:
@@ -20,12 +20,22 @@ class _Node(NamedTuple):
         every: What is at every other name; `None` for nothing.
     """
 
-    names: dict[str, _Node | FieldSerializer]
-    every: _Node | FieldSerializer | None = None
+    __slots__ = ("every", "names")
+
+    def __init__(self) -> None:
+        self.names: dict[str, _Node | FieldSerializer] = {}
+        self.every: _Node | FieldSerializer | None = None
 
     def get(self, name: str) -> _Node | FieldSerializer | None:
         """What is at a field of this name."""
         return self.names.get(name, self.every)
+
+    def put(self, name: str, at: _Node | FieldSerializer) -> None:
+        """Say what is at a field of this name, or at every other one."""
+        if name == ANY_NAME:
+            self.every = at
+        else:
+            self.names[name] = at
 
 
 class Fields:
@@ -33,16 +43,17 @@ class Fields:
 
     Args:
         serializers: Dotted path → the serializer of the field there. A name of ``*`` stands for every name.
+        links: Dotted path → the path of the object whose fields the one there has too; ``""`` is the document's.
 
     Raises:
         InvalidSchema: if the path of one leads through another.
     """
 
-    def __init__(self, serializers: Mapping[str, FieldSerializer]) -> None:
+    def __init__(self, serializers: Mapping[str, FieldSerializer], links: Mapping[str, str] | None = None) -> None:
         self._serializers = serializers
-        tree = _tree(serializers)
-        self._top = {name: at for name, at in tree.items() if isinstance(at, FieldSerializer)}
-        self._deep = {name: at for name, at in tree.items() if not isinstance(at, FieldSerializer)}
+        names = _tree(serializers, links or {}).names
+        self._top = {name: at for name, at in names.items() if isinstance(at, FieldSerializer)}
+        self._deep = {name: at for name, at in names.items() if not isinstance(at, FieldSerializer)}
 
     def __bool__(self) -> bool:
         return bool(self._serializers)
@@ -119,30 +130,47 @@ class Fields:
         return at
 
 
-def _tree(serializers: Mapping[str, FieldSerializer]) -> dict[str, _Node | FieldSerializer]:
-    """The serializers by their paths' names; a node's `every` is told apart at the end."""
-    root: dict[str, Any] = {}
+def _tree(serializers: Mapping[str, FieldSerializer], links: Mapping[str, str]) -> _Node:
+    """The serializers by their paths' names."""
+    root = _Node()
     for path, serializer in serializers.items():
         *way, last = path.split(".")
-        names = root
+        node = root
         for depth, name in enumerate(way):
-            names = names.setdefault(name, {})
-            if isinstance(names, FieldSerializer):
-                _refuse_way_through(".".join(way[: depth + 1]), path)
-        if isinstance(names.get(last), dict):
+            node = _step(node, name) or _refuse_way_through(".".join(way[: depth + 1]), path)
+        if isinstance(node.get(last) if last != ANY_NAME else node.every, _Node):
             _refuse_way_through(path, next(other for other in serializers if other.startswith(f"{path}.")))
-        names[last] = serializer
-    return {name: _frozen(at) for name, at in root.items()}
+        node.put(last, serializer)
+    for path, target in links.items():
+        there = _node_at(root, target)
+        if there is not None:
+            *way, last = path.split(".")
+            parent: _Node | None = root
+            for name in way:
+                parent = parent and _step(parent, name)
+            if parent is not None:
+                parent.put(last, there)
+    return root
 
 
-def _frozen(at: Any) -> _Node | FieldSerializer:
-    if isinstance(at, FieldSerializer):
-        return at
-    names = {name: _frozen(below) for name, below in at.items()}
-    return _Node(names, names.pop(ANY_NAME, None))
+def _step(node: _Node, name: str) -> _Node | None:
+    """The object at a field, made if it is not there yet; `None` if the field has a serializer."""
+    below = node.every if name == ANY_NAME else node.names.get(name)
+    if below is None:
+        below = _Node()
+        node.put(name, below)
+    return below if isinstance(below, _Node) else None
 
 
-def _refuse_way_through(outer: str, inner: str) -> None:
+def _node_at(root: _Node, path: str) -> _Node | None:
+    """The object at a path, if there is a serializer below it."""
+    at: _Node | FieldSerializer | None = root
+    for name in path.split(".") if path else ():
+        at = (at.every if name == ANY_NAME else at.names.get(name)) if isinstance(at, _Node) else None
+    return at if isinstance(at, _Node) and (at.names or at.every is not None) else None
+
+
+def _refuse_way_through(outer: str, inner: str) -> NoReturn:
     raise InvalidSchema(
         f"{outer} has a field type, and {inner} leads through it: a value is one thing or the other, so leave one out"
     )
@@ -169,7 +197,3 @@ def _convert(convert: _Convert, path: str, value: Any, at: _Node | FieldSerializ
     if isinstance(at, FieldSerializer):
         return convert(at, path, value)
     return _walk(convert, path, value, at, depth)
-
-
-NO_FIELDS: Final = Fields({})
-"""Of a schema in which every value is stored as it is."""

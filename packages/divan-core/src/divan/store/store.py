@@ -63,7 +63,7 @@ class Store(Generic[D]):
         backend: The open driver.
         name: The backend's name.
         url: How the Store is shown; without secrets.
-        schema: Field name → field type, or a class; see `divan.open`.
+        schema: Dotted path → field type, or a class; see `divan.open`.
         allow_scans: Whether a query may read every document.
         plugins: The loaded plugins.
 
@@ -71,7 +71,7 @@ class Store(Generic[D]):
         backend: The driver; its `db` is the store's native handle.
         name: The backend's name, such as ``"sqlite"``.
         url: The URL, its secrets shown as ``***``.
-        fields: Field name → the serializer of its field type, for the fields of the schema that need one.
+        fields: Dotted path → the serializer of the field's type, for the fields of the schema that need one.
     """
 
     def __init__(
@@ -91,12 +91,13 @@ class Store(Generic[D]):
         self._backend = cast(Driver, backend)
         self._allow_scans = allow_scans
         fields: dict[str, FieldSerializer] = {}
+        links: Mapping[str, str] = {}
         model: Model | None = None
         if schema is not None:
-            field_types, model = read_schema(schema)
+            field_types, links, model = read_schema(schema)
             fields = resolve_schema(field_types, name, backend.default_serializers, plugins.serializers(name))
         self.fields: Mapping[str, FieldSerializer] = fields
-        self._codec = Codec(backend, fields, model)
+        self._codec = Codec(backend, fields, links, model)
         self._encode = self._codec.encode_whole
         self._checks = model is not None and backend.implements("get_document_for_id")
         self._give: Callable[[Document], D] = self._codec.give
@@ -131,9 +132,9 @@ class Store(Generic[D]):
             InvalidDocument: if the data or the id can't be stored by every store alike.
         """
         given = self._codec.fields_of(data)
-        known = id if id is not None else self._codec.id_in(data)
+        known = self._codec.id_given(id) if id is not None else self._codec.id_in(data)
         id = self._id_to_create(known)
-        fields = self._encode(given, id)
+        fields, made = self._encode(given, id, data)
         if self._events.asks:
             self._events.ask("create", id, given)
         if id is None:
@@ -142,7 +143,7 @@ class Store(Generic[D]):
             stored = self._backend.create(fields, document_id=id, fresh=True)
         else:
             stored = self._backend.create(fields, document_id=id)
-        return self._done("create", stored, fields)
+        return self._done("create", stored, fields, made)
 
     def _id_to_create(self, id: str | None) -> str | None:
         """The id to create a document under; `None` where only the store makes ids."""
@@ -230,17 +231,18 @@ class Store(Generic[D]):
         written only if that is still there.
         """
         id = change.document_id
+        if self._codec.judges_alone(change):
+            self._codec.check_change(change)
+            return self._backend.update(id, change.data, **_operators(change), **guard)
         if not self._checks:
             return self._backend.update(id, change.data, **_operators(change), **guard)
-        model = self._codec.model
-        is_guarded = (model is not None and model.has_rules) or bool(change.increment)
         for _ in range(_UPDATE_ATTEMPTS):
             current = self._codec.adopt(self._backend.get_document_for_id(id))
             rev = guard.get("rev")
             if rev is not None and rev != current.rev:
                 break
             self._codec.check(apply_changes(current, change.data, change.remove, change.increment), id)
-            if is_guarded and current.rev is not None and "rev" in self._takes["update"]:
+            if current.rev is not None and "rev" in self._takes["update"]:
                 guard["rev"] = current.rev
             try:
                 return self._backend.update(id, change.data, **_operators(change), **guard)
@@ -252,36 +254,13 @@ class Store(Generic[D]):
         raise RevisionConflict(id, guard.get("rev"))
 
     def _update_each(self, changes: list[Change]) -> Sequence[Any]:
-        """Make a batch of updates as `_update` makes one, with one result each: read at once, and written at once."""
-        model = self._codec.model
-        if (model is not None and model.has_rules) or any(change.increment for change in changes):
+        """Make a batch of updates as `_update` makes one, with one result each: together if all are judged alone."""
+        if not all(map(self._codec.judges_alone, changes)):
             return [attempt(self._update, change, Guard()) for change in changes]
-        ids = list(dict.fromkeys(change.document_id for change in changes))
-        current = dict(zip(ids, self._backend.get_many(ids), strict=True))
-        results: list[Any] = []
-        sent: list[Change] = []
-        for change in changes:
-            raw = current[change.document_id]
-            if isinstance(raw, DivanError):
-                results.append(raw)
-                continue
-            if raw is not None:
-                fields = attempt(self._changed, raw, change)
-                if isinstance(fields, DivanError):
-                    results.append(fields)
-                    continue
-                current[change.document_id] = fields
-            sent.append(change)
-            results.append(None)
+        refusals = [attempt(self._codec.check_change, change) for change in changes]
+        sent = [change for change, refusal in zip(changes, refusals, strict=True) if refusal is None]
         answers = iter(self._backend.update_many(sent) if sent else ())
-        return [next(answers) if result is None else result for result in results]
-
-    def _changed(self, raw: Any, change: Change) -> Document:
-        """The document that a change makes of what was read, in stored form; refused if the class refuses it."""
-        document = self._codec.adopt(raw)
-        fields = apply_changes(document, change.data, change.remove, change.increment)
-        self._codec.check(fields, change.document_id)
-        return Document(fields, document.id, document.rev)
+        return [next(answers) if refusal is None else refusal for refusal in refusals]
 
     def _change(self, id: str, changes: Mapping[str, Any]) -> Change:
         """One document's update in stored form, which the driver can make and no plugin has refused."""
@@ -312,10 +291,10 @@ class Store(Generic[D]):
         """
         id, guard = self._target("replace", id, rev)
         given = self._codec.fields_of(data)
-        fields = self._encode(given, id)
+        fields, made = self._encode(given, id, data)
         if self._events.asks:
             self._events.ask("replace", id, given)
-        return self._done("replace", self._backend.replace(id, fields, **guard), fields)
+        return self._done("replace", self._backend.replace(id, fields, **guard), fields, made)
 
     def put(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         """Create a document, or overwrite the whole of it if it exists.
@@ -334,10 +313,10 @@ class Store(Generic[D]):
         """
         id, guard = self._target("replace", id, rev)
         given = self._codec.fields_of(data)
-        fields = self._encode(given, id)
+        fields, made = self._encode(given, id, data)
         if self._events.asks:
             self._events.ask("put", id, given)
-        return self._done("put", self._puts.put(self._backend, id, fields, guard), fields)
+        return self._done("put", self._puts.put(self._backend, id, fields, guard), fields, made)
 
     def delete(self, id: str | Document | D, rev: str | None = None) -> None:
         """Delete a document.
@@ -559,9 +538,11 @@ class Store(Generic[D]):
             given = data
             if not is_plain:
                 given = self._codec.fields_of(data)
-                id = self._codec.id_in(data) if id is None else id
+                id = self._codec.id_in(data) if id is None else self._codec.id_given(id)
             known, id = id, self._id_to_create(id)
-            fields = self._encode(given, id)
+            fields, instance = self._encode(given, id, data)
+            if id is not None and instance is not None:
+                instances[id] = instance, fields
             if known is None and id is not None and self._tells_all_fresh:
                 made.add(id)
             if self._events.asks:
@@ -576,7 +557,8 @@ class Store(Generic[D]):
             return self._backend.create_many(batch, fresh=fresh)
 
         made: set[str] = set()  # the ids of this batch that nobody else knows
-        return self._bulk("create", documents, prepare, send)
+        instances: dict[str, tuple[Any, dict[str, Any]]] = {}  # by id: what was made of its fields, and these
+        return self._bulk("create", documents, prepare, send, instances)
 
     def put_many(
         self,
@@ -601,7 +583,9 @@ class Store(Generic[D]):
             target, data = (item, item) if holds_id else pair(item, "data")
             id = self._id_of(target)
             given = self._codec.fields_of(data)
-            fields = self._encode(given, id)
+            fields, instance = self._encode(given, id, data)
+            if instance is not None:
+                instances[id] = instance, fields
             if self._events.asks:
                 self._events.ask("put", id, given)
             return id, fields
@@ -610,7 +594,8 @@ class Store(Generic[D]):
             self._codec.check_open()
             return self._puts.put_many(self._backend, batch)
 
-        return self._bulk("put", items.items() if isinstance(items, Mapping) else items, prepare, send)
+        instances: dict[str, tuple[Any, dict[str, Any]]] = {}
+        return self._bulk("put", items.items() if isinstance(items, Mapping) else items, prepare, send, instances)
 
     @overload
     def get_many(self, ids: Iterable[str | Document | D], *, fields: None = ...) -> list[D | None]: ...
@@ -698,7 +683,7 @@ class Store(Generic[D]):
             return self._change(self._id_of(target), wanted)
 
         items = changes.items() if isinstance(changes, Mapping) else changes
-        send = self._update_each if self._checks else lambda batch: self._backend.update_many(batch)
+        send = self._update_each if self._codec.model else lambda batch: self._backend.update_many(batch)
         return self._bulk("update", items, prepare, send)
 
     def delete_many(self, ids: Iterable[str | Document | D]) -> list[str]:
@@ -744,6 +729,7 @@ class Store(Generic[D]):
         items: Iterable[Any],
         prepare: Callable[[Any], Any],
         send: Callable[[list[Any]], Sequence[Any]],
+        instances: dict[str, tuple[Any, dict[str, Any]]] | None = None,
     ) -> list[D]:
         """A bulk call whose results are documents."""
         untouched = self._codec.is_plain and not self._events.tells
@@ -751,27 +737,36 @@ class Store(Generic[D]):
         def settle(_: list[Any], answers: Sequence[Any]) -> Sequence[Any]:
             if untouched and {Document}.issuperset(map(type, answers)):
                 return answers
-            return [self._settled(operation, answer) for answer in answers]
+            settled = [self._settled(operation, answer, instances or {}) for answer in answers]
+            if instances:
+                instances.clear()
+            return settled
 
         return run_bulk(f"{operation}_many", items, self.backend.batch_size, prepare, send, settle)
 
-    def _settled(self, operation: str, answer: Any) -> Any:
+    def _settled(self, operation: str, answer: Any, instances: Mapping[str, tuple[Any, dict[str, Any]]]) -> Any:
         """The result of one item of a bulk call."""
         if isinstance(answer, DivanError):
             return answer
         try:
-            return self._done(operation, answer)
+            made, fields = instances.get(answer.id, (None, None)) if answer.__class__ is Document else (None, None)
+            return self._done(operation, answer, fields, made)
         except DivanError as error:  # it is stored, but can't be read back
             return error
 
-    def _done(self, operation: str, raw: Any, written: Mapping[str, Any] | None = None) -> D:
+    def _done(self, operation: str, raw: Any, written: Mapping[str, Any] | None = None, made: D | None = None) -> D:
         """What the caller gets for a document that has been written, of which plugins are told.
 
         Args:
             operation: The call's name.
             raw: What the driver returned.
             written: The fields that were just written; see `Codec.document`.
+            made: The instance of the schema's class that was made of them.
         """
+        if made is not None and written is not None and not self._events.tells:
+            same: D | None = self._codec.written(raw, written, made)
+            if same is not None:
+                return same
         document = self._document(raw, written)
         if self._events.tells:
             self._events.tell(operation, document.id, document)
@@ -829,7 +824,7 @@ class Store(Generic[D]):
         """The checked id of what a caller gave in place of one."""
         if target.__class__ is str:
             return check_id(target)
-        return check_id(target.id if isinstance(target, Document) else self._codec.id_in(target) or target)
+        return check_id(target.id if isinstance(target, Document) else self._codec.id_given(target))
 
     def _require(self, method: str, argument: str) -> None:
         if argument not in self._takes[method]:

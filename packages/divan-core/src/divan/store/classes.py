@@ -1,0 +1,415 @@
+"""Internal: how instances of each library's classes are made of what was stored: by the library itself.
+
+pydantic's models by their own validators, msgspec's by `msgspec.convert`, attrs' and dataclasses by cattrs. None of the
+libraries is imported here: a class of theirs brings it, and cattrs is imported for the classes that need it.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from divan.errors import InvalidSchema
+from divan.store.annotations import Types, annotations_of, field_names
+from divan.store.instances import SCALARS, is_text
+from divan.validation import field_type_of
+
+_Fields = dict[str, Any]
+_KNOWN_LIMIT: Final = 256
+
+
+class Library(NamedTuple):
+    """What a library does for one class.
+
+    Attributes:
+        load: All of a document's fields → an instance.
+        check: Some fields → nothing; raises if the class refuses one of them, whatever the others hold.
+        names: The fields that an instance can be made of.
+        required: Those of them that must be there.
+        sums: Field name → the classes of numbers that may be added to it, whatever it holds.
+        has_rules: Whether the class may refuse fields for what others hold, so that `check` says too little.
+        is_flat: Whether all that an instance can hold is JSON's own values, which are neither made nor copied.
+        takes_more: Whether `load` and `check` are to see fields that the class does not have.
+        words: An error of the library's → what it says.
+    """
+
+    load: Callable[[_Fields], Any]
+    check: Callable[[_Fields], None]
+    names: frozenset[str]
+    required: frozenset[str]
+    sums: Mapping[str, tuple[type, ...]]
+    has_rules: bool
+    is_flat: bool = False
+    takes_more: bool = False
+    words: Callable[[Exception], str] = str
+
+
+def library_of(cls: Any, declared: Types) -> Library | None:
+    """What the library of a class does for it; `None` of a class whose instances can't stand for documents.
+
+    Args:
+        cls: The class.
+        declared: What its annotations say.
+
+    Raises:
+        InvalidSchema: if no instance could be made of what is stored.
+    """
+    if hasattr(cls, "model_fields") and hasattr(cls, "model_validate"):
+        return _pydantic(cls, declared)
+    if hasattr(cls, "__struct_fields__"):
+        return _msgspec(cls)
+    if hasattr(cls, "__attrs_attrs__"):
+        return _attrs(cls)
+    if hasattr(cls, "__dataclass_fields__"):
+        return _dataclass(cls)
+    return None
+
+
+# pydantic
+
+
+def _pydantic(cls: Any, declared: Types) -> Library:
+    if getattr(cls, "__pydantic_root_model__", False):
+        raise InvalidSchema(f"{cls.__name__}: a document has named fields, and a RootModel has none; give a BaseModel")
+    import pydantic
+    import pydantic_core
+
+    by_name = {"by_name": True, "by_alias": False}
+    fields = cls.model_fields
+    is_strict = "'strict': True" in repr(cls.__pydantic_core_schema__)
+    # What strictness takes from JSON, it does not take from Python: a list for a set, a text for an enum's member.
+    reads_json = is_strict and not declared.named and "BinaryField" not in declared.fields.values()
+
+    def load(given: _Fields) -> Any:
+        if reads_json:
+            return cls.model_validate_json(pydantic_core.to_json(given), **by_name)
+        return cls.model_validate(given, strict=False if is_strict else None, **by_name)
+
+    adapters = {name: _adapter(pydantic, cls, annotation) for name, annotation in annotations_of(cls).items()}
+
+    def check(given: _Fields) -> None:
+        for name, value in given.items():
+            if name in adapters:
+                adapters[name].validate_python(value, **by_name)
+            elif cls.model_config.get("extra") == "forbid":
+                raise ValueError(f"{name}: extra inputs are not permitted")
+
+    decorators = cls.__pydantic_decorators__
+    # What else pydantic calls for a field (a validator, say) is given those before it.
+    has_rules = bool(
+        is_strict
+        or decorators.model_validators
+        or decorators.root_validators
+        or decorators.field_validators
+        or decorators.validators
+        or cls.__pydantic_post_init__
+        or any(hasattr(one, "func") for field in fields.values() for one in field.metadata)
+    )
+    sums = {name: field.annotation for name, field in fields.items() if not field.metadata}
+    return Library(
+        load,
+        check,
+        frozenset(fields),
+        frozenset(name for name, field in fields.items() if field.is_required()),
+        _numbers(sums),
+        has_rules,
+        takes_more=True,
+        words=_pydantics_words,
+    )
+
+
+def _adapter(pydantic: Any, cls: Any, annotation: Any) -> Any:
+    """What checks a value of one field."""
+    try:
+        return pydantic.TypeAdapter(annotation, config=cls.model_config)
+    except pydantic.errors.PydanticUserError:  # a model has a configuration of its own
+        return pydantic.TypeAdapter(annotation)
+
+
+def _pydantics_words(error: Exception) -> str:
+    """What a `ValidationError` says, without the values, which may be secret."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return str(error)
+    found = errors(include_url=False, include_input=False, include_context=False)
+    parts = (".".join(map(str, one["loc"])) + ": " + one["msg"] if one["loc"] else one["msg"] for one in found)
+    return "; ".join(parts)
+
+
+# msgspec
+
+
+def _msgspec(cls: Any) -> Library:
+    import datetime
+    import decimal
+    import uuid
+
+    msgspec = sys.modules["msgspec"]
+    # Values of field types are instances already: dates are dates, and pass as they are.
+    passed = (
+        bytes,
+        datetime.datetime,
+        datetime.date,
+        datetime.time,
+        datetime.timedelta,
+        uuid.UUID,
+        decimal.Decimal,
+    )
+    hints = annotations_of(cls)
+    rename: Callable[[Any], Any] = _Renaming(cls).renamed
+    more = bool(cls.__struct_config__.forbid_unknown_fields)
+
+    def load(given: _Fields) -> Any:
+        return msgspec.convert(rename(given), cls, builtin_types=passed, str_keys=True, dec_hook=_of_text)
+
+    renames = {name: _Renaming(hint).renamed for name, hint in hints.items()}
+
+    def check(given: _Fields) -> None:
+        for name, value in given.items():
+            if name in hints:
+                msgspec.convert(
+                    renames[name](value), hints[name], builtin_types=passed, str_keys=True, dec_hook=_of_text
+                )
+            elif more:
+                raise ValueError(f"{name}: an unknown field")
+
+    names = cls.__struct_fields__
+    return Library(
+        load,
+        check,
+        frozenset(names),
+        frozenset(field.name for field in msgspec.structs.fields(cls) if field.required),
+        _numbers(hints),
+        hasattr(cls, "__post_init__"),
+        takes_more=more,
+    )
+
+
+def _of_text(cls: type, text: Any) -> Any:
+    """An instance of a class that msgspec does not know, and that is kept as text."""
+    if is_text(cls) and isinstance(text, str):
+        return cls(text)
+    raise NotImplementedError(f"nothing is known of {cls.__name__}; name its field type: Annotated[…, 'PointField']")
+
+
+class _Renaming:
+    """Gives the fields of msgspec's structs the names that `msgspec.convert` reads: those that they are encoded under.
+
+    Args:
+        annotation: What is converted to.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        import msgspec
+
+        try:
+            self._type: Any = msgspec.inspect.type_info(annotation)
+        except TypeError as error:
+            raise InvalidSchema(f"msgspec can't read {annotation}: {error}") from error
+
+    def renamed(self, value: Any) -> Any:
+        """A value with its structs' fields renamed.
+
+        Args:
+            value: What was stored, with the names of the classes.
+        """
+        return _renamed(value, self._type)
+
+
+def _renamed(value: Any, declared: Any) -> Any:
+    kind = type(declared).__name__
+    if isinstance(value, dict):
+        if kind == "UnionType":
+            declared = _member(value, declared)
+            kind = type(declared).__name__
+        if kind in ("StructType", "DataclassType", "TypedDictType"):
+            fields = {field.name: field for field in declared.fields}
+            read = {field.encode_name for field in declared.fields} - fields.keys()
+            return {
+                fields[name].encode_name if name in fields else name: _renamed(item, fields[name].type)
+                if name in fields
+                else item
+                for name, item in value.items()
+                if name in fields or name not in read
+            }
+        if kind == "DictType":
+            return {name: _renamed(item, declared.value_type) for name, item in value.items()}
+    elif isinstance(value, list):
+        if kind == "UnionType":
+            lists = [one for one in declared.types if hasattr(one, "item_type") or hasattr(one, "item_types")]
+            if len(lists) != 1:
+                return value
+            declared = lists[0]
+        if hasattr(declared, "item_type"):
+            return [_renamed(item, declared.item_type) for item in value]
+        if hasattr(declared, "item_types"):
+            pairs = zip(value, [*declared.item_types, *([None] * len(value))], strict=False)
+            return [_renamed(item, one) for item, one in pairs]
+    return value
+
+
+def _member(value: dict[str, Any], union: Any) -> Any:
+    """Which of a union's types an object is of: msgspec tells structs apart by their tags."""
+    for one in union.types:
+        if type(one).__name__ == "StructType":
+            if one.tag is None or value.get(one.tag_field) == one.tag:
+                return one
+        elif type(one).__name__ in ("DictType", "DataclassType", "TypedDictType"):
+            return one
+    return None
+
+
+# attrs and dataclasses
+
+
+def _attrs(cls: Any) -> Library:
+    attributes = cls.__attrs_attrs__
+    # A validator is given the instance, and so sees the other fields.
+    has_rules = hasattr(cls, "__attrs_post_init__") or any(attribute.validator for attribute in attributes)
+    taken = {attribute.name for attribute in attributes if attribute.init}
+    nothing = sys.modules["attr"].NOTHING
+    required = {attribute.name for attribute in attributes if attribute.init and attribute.default is nothing}
+    converted = any(attribute.converter for attribute in attributes)
+    return _structured(cls, taken, required, has_rules=has_rules or converted)
+
+
+def _dataclass(cls: Any) -> Library:
+    import dataclasses
+
+    fields = [field for field in dataclasses.fields(cls) if field.init]
+    taken = {field.name for field in fields}
+    missing = dataclasses.MISSING
+    required = {field.name for field in fields if field.default is missing and field.default_factory is missing}
+    has_rules = hasattr(cls, "__post_init__") or hasattr(cls, "__pydantic_validator__")
+    flat = {name: _flat_classes(annotation) for name, annotation in annotations_of(cls).items() if name in taken}
+    if has_rules or not all(flat.values()):
+        return _structured(cls, taken, required, has_rules=has_rules)
+
+    # One whose values need no making is made at once, without what cattrs takes to load and to do so.
+    def check(given: _Fields) -> None:
+        for name, value in given.items():
+            classes = flat.get(name)
+            if classes and not isinstance(value, classes):
+                raise TypeError(f"{name}: {type(value).__name__} where {_names(classes)} is declared")
+
+    known: set[tuple[Any, ...]] = set()  # names and classes of values that have passed
+
+    def load(given: _Fields) -> Any:
+        seen = (*given, *map(type, given.values()))
+        if seen not in known:
+            check(given)
+            if len(known) < _KNOWN_LIMIT:
+                known.add(seen)
+        return cls(**given)
+
+    is_flat = taken == set(field_names(cls) or ()) and all(SCALARS.issuperset(found or ()) for found in flat.values())
+    sums = _numbers(annotations_of(cls))
+    return Library(load, check, frozenset(taken), frozenset(required), sums, has_rules=False, is_flat=is_flat)
+
+
+def _names(classes: tuple[type, ...]) -> str:
+    return " or ".join("None" if one is types.NoneType else one.__name__ for one in classes)
+
+
+def _flat_classes(annotation: Any) -> tuple[type, ...] | None:
+    """The classes of the values that an annotation declares, if these are as they are read; else `None`."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        if any(isinstance(extra, str) and extra.endswith("Field") for extra in annotation.__metadata__):
+            return (object,)
+        return _flat_classes(annotation.__origin__)
+    if origin is typing.Union or origin is types.UnionType:
+        parts = [_flat_classes(part) for part in typing.get_args(annotation)]
+        return None if None in parts else tuple(one for part in parts if part for one in part)
+    if annotation is Any:
+        return (object,)
+    if annotation is float:
+        return (float, int)
+    if annotation in (str, int, bool, types.NoneType, object) or _is_leaf(annotation):
+        return (annotation,)
+    return None
+
+
+def _is_leaf(annotation: Any) -> bool:
+    """Whether an annotation is just a class whose values have a field type of the core's."""
+    return (
+        isinstance(annotation, type)
+        and not issubclass(annotation, enum.Enum)
+        and annotation.__module__ in ("builtins", "datetime", "decimal", "uuid")
+        and field_type_of(annotation) is not None
+    )
+
+
+def _structured(cls: Any, taken: set[str], required: set[str], *, has_rules: bool) -> Library:
+    from divan.store.structuring import make_converter, words_of
+
+    converter = make_converter()
+    hints = annotations_of(cls)
+    try:
+        make = converter.get_structure_hook(cls)
+        hooks = {name: converter.get_structure_hook(hints[name]) for name in taken}
+    except Exception as error:
+        reason = words_of(error)
+        raise InvalidSchema(f"{cls.__name__}: no instance could be made of a stored document: {reason}") from error
+
+    def load(given: _Fields) -> Any:
+        return make(given, cls)
+
+    def check(given: _Fields) -> None:
+        for name, value in given.items():
+            if name in hooks:
+                hooks[name](value, hints[name])
+
+    return Library(load, check, frozenset(taken), frozenset(required), _numbers(hints), has_rules, words=words_of)
+
+
+def _numbers(annotations: Mapping[str, Any]) -> dict[str, tuple[type, ...]]:
+    """Those of the fields that hold any number of a class, or none: field name → what may be added."""
+    numbers: dict[str, tuple[type, ...]] = {}
+    for name, annotation in annotations.items():
+        is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+        parts = set(typing.get_args(annotation)) - {types.NoneType} if is_union else ()
+        if int in (annotation, *parts) and len(parts) < 2:
+            numbers[name] = (int,)
+        elif float in (annotation, *parts) and len(parts) < 2:
+            numbers[name] = (int, float)
+    return numbers
+
+
+def id_class(cls: Any) -> type:
+    """The class of the ids that a class declares: `str`, `int` or `UUID`.
+
+    Args:
+        cls: A class with a field ``id``.
+
+    Raises:
+        InvalidSchema: if it is none of these.
+    """
+    found = {part for part in _id_classes(annotations_of(cls)["id"]) if part is not types.NoneType}
+    if len(found) == 1:
+        (one,) = found
+        if issubclass(one, str) or one is int or f"{one.__module__}.{one.__qualname__}" == "uuid.UUID":
+            return str if issubclass(one, str) else one
+    if found <= {object}:
+        return str
+    names = " | ".join(sorted(one.__name__ for one in found))
+    raise InvalidSchema(f"{cls.__name__}.id: a document's id is a str, an int or a UUID, and {names} is declared")
+
+
+def _id_classes(annotation: Any) -> typing.Iterator[type]:
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Annotated, typing.Required, typing.NotRequired):
+        yield from _id_classes(typing.get_args(annotation)[0])
+    elif origin is typing.Union or origin is types.UnionType:
+        for part in typing.get_args(annotation):
+            yield from _id_classes(part)
+    elif isinstance(annotation, typing.NewType):
+        yield from _id_classes(annotation.__supertype__)
+    elif hasattr(annotation, "__value__"):
+        yield from _id_classes(annotation.__value__)
+    elif getattr(annotation, "__name__", "") != "UnsetType":
+        yield annotation if isinstance(annotation, type) else object
