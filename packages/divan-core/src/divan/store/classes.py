@@ -347,7 +347,7 @@ def _is_leaf(annotation: Any) -> bool:
 def _structured(cls: Any, taken: set[str], required: set[str], *, has_rules: bool) -> Library:
     from divan.store.structuring import make_converter, words_of
 
-    converter = make_converter()
+    converter = make_converter(lambda struct: _msgspec(struct).load)
     hints = annotations_of(cls)
     try:
         make = converter.get_structure_hook(cls)

@@ -38,8 +38,12 @@ _SEQUENCES: Final = (
 )
 
 
-def make_converter() -> cattrs.Converter:
-    """A converter that takes values apart for nobody, and makes instances strictly."""
+def make_converter(load_struct: Callable[[Any], Callable[[dict[str, Any]], Any]]) -> cattrs.Converter:
+    """A converter that takes values apart for nobody, and makes instances strictly.
+
+    Args:
+        load_struct: A class of msgspec's → what makes an instance of its fields.
+    """
     converter = cattrs.Converter(prefer_attrib_converters=True)
     for cls in _KEPT:
         converter.register_structure_hook(cls, _kept(cls))
@@ -52,7 +56,7 @@ def make_converter() -> cattrs.Converter:
     converter.register_structure_hook_factory(_is_sequence, lambda cls: _list_hook(converter, cls))
     converter.register_structure_hook_factory(_is_defaultdict, lambda cls: _defaultdict_hook(converter, cls))
     converter.register_structure_hook_func(_is_pydantics, _validated)
-    converter.register_structure_hook_func(_is_msgspecs, _converted)
+    converter.register_structure_hook_factory(_is_msgspecs, lambda cls: _struct_hook(load_struct(cls)))
     configure_union_passthrough(
         str | bool | int | float | bytes | None | date | datetime | time | timedelta | Decimal | UUID, converter
     )
@@ -140,10 +144,5 @@ def _is_msgspecs(cls: Any) -> bool:
     return hasattr(cls, "__struct_fields__")
 
 
-def _converted(value: Any, cls: Any) -> Any:
-    from divan.store.annotations import read_types
-    from divan.store.classes import library_of
-
-    library = library_of(cls, read_types(cls))
-    assert library is not None
-    return library.load(value)
+def _struct_hook(load: Callable[[dict[str, Any]], Any]) -> Callable[[Any, Any], Any]:
+    return lambda value, _: load(value)
