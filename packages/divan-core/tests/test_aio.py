@@ -238,6 +238,8 @@ async def test_queries(url: str) -> None:
         assert isinstance(await store.explain(where, sort="n"), divan.Explanation)
         assert {id async for id in store.ids()} == {f"d{number:04}" for number in range(1000)}
         assert sum([document["n"] async for document in store]) == sum(range(1000))
+        assert await store.update_where({"n": {"$lt": 5}}, {"low": True}) == 5
+        assert await store.delete_where({"low": True}) == 5
         assert await store.ensure_index("n") == store.sync.ensure_index("n")
 
 

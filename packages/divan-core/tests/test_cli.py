@@ -310,6 +310,42 @@ def test_put_takes_a_revision(run: Run, two: str) -> None:
     assert run("get", two, "ada").row["name"] == "Ada L."
 
 
+def test_update_where_says_how_many(run: Run, two: str) -> None:
+    where = ("--where", '{"age": {"$gte": 30}}')
+    assert run("update", two, *where, '{"old": true}', "--dry-run") == (0, "1\n", "")
+    assert run("count", two, "-w", '{"old": true}').out == "0\n"
+    assert run("update", two, *where, '{"old": true}', "--increment", "age=1") == (0, "1\n", "")
+    assert (run("get", two, "ada").row["age"], run("get", two, "bob").row["age"]) == (37, 20.0)
+    assert run("update", two, "--where", "{}", "--remove", "age") == (0, "2\n", "")
+    assert run("count", two, "-w", '{"age": {"$exists": true}}').out == "0\n"
+
+
+def test_delete_where_says_how_many(run: Run, two: str) -> None:
+    where = ("--where", '{"age": {"$lt": 30}}')
+    assert run("delete", two, *where, "--dry-run") == (0, "1\n", "")
+    assert run("delete", two, *where) == (0, "1\n", "")
+    assert run("ids", two).out == "ada\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["update", "URL", "ada", '{"a": 1}', "--where", "{}"],
+        ["update", "URL", '{"_id": "ada", "a": 1}', "--where", "{}"],
+        ["update", "URL", '[{"a": 1}, {"a": 2}]', "--where", "{}"],
+        ["update", "URL", "ada", '{"a": 1}', "--dry-run"],
+        ["update", "URL", '{"a": 1}', "--where", "{}", "--rev", "1"],
+        ["delete", "URL", "ada", "--where", "{}"],
+        ["delete", "URL", "ada", "--dry-run"],
+        ["delete", "URL"],
+    ],
+)
+def test_a_filter_and_single_documents_are_not_given_together(run: Run, two: str, words: list[str]) -> None:
+    ended = run(*[two if word == "URL" else word for word in words])
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert run("count", two).out == "2\n"
+
+
 def test_count_takes_a_filter(run: Run, two: str) -> None:
     assert run("count", two, "-w", '{"age": {"$gt": 20}}').out == "1\n"
 

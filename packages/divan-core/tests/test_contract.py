@@ -182,6 +182,8 @@ LACKING: dict[str, tuple[Callable[[Store], Any], str]] = {
     "update with Increment": (lambda store: store.update("1", {"a": Increment(1)}), "update(increment=…)"),
     "update with rev": (lambda store: store.update("1", {"a": 2}, rev="1"), "update(rev=…)"),
     "find": (lambda store: list(store.find()), "find()"),
+    "update_where": (lambda store: store.update_where({}, {}), "update(rev=…)"),
+    "delete_where": (lambda store: store.delete_where({}), "delete()"),
     "first": (lambda store: store.first(), "find()"),
     "exists": (lambda store: store.exists(), "find()"),
     "iter": (lambda store: list(store), "iter_documents()"),

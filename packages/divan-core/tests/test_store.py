@@ -421,6 +421,8 @@ EVERY_CALL: dict[str, Callable[[Store], Any]] = {
     "get_many": lambda store: store.get_many(["a"]),
     "update_many": lambda store: store.update_many({"a": {}}),
     "delete_many": lambda store: store.delete_many(["a"]),
+    "update_where": lambda store: store.update_where({}, {}),
+    "delete_where": lambda store: store.delete_where({}),
     "ping": lambda store: store.ping(),
 }
 

@@ -423,6 +423,45 @@ class AsyncStore(Generic[D]):
         """
         return await self._bulk("delete_many", self.sync.delete_many, ids)
 
+    # Whatever matches
+
+    async def update_where(self, where: Mapping[str, Any], changes: Mapping[str, Any]) -> int:
+        """Update every document that matches a filter, each once, as `update` does.
+
+        A document that has ceased to match when it is written is left alone, and what others write meanwhile is kept.
+
+        Args:
+            where: The filter; ``{}`` matches everything.
+            changes: As for `update`.
+
+        Returns:
+            How many documents were updated.
+
+        Raises:
+            InvalidQuery: if the filter can't be understood, or would scan where scans are not allowed.
+            InvalidDocument: if a value can't be stored by every store alike.
+            BulkError: if some that match could not be updated; the others are. Its `results` hold `None` for each that
+                was; if it has a cause, the store stopped answering, and more may match.
+        """
+        return await self._run(partial(self.sync.update_where, where, changes))
+
+    async def delete_where(self, where: Mapping[str, Any]) -> int:
+        """Delete every document that matches a filter.
+
+        A document that has ceased to match when it is deleted is left alone.
+
+        Args:
+            where: The filter; ``{}`` matches everything.
+
+        Returns:
+            How many documents were deleted.
+
+        Raises:
+            InvalidQuery: if the filter can't be understood, or would scan where scans are not allowed.
+            BulkError: if some that match could not be deleted; see `update_where`.
+        """
+        return await self._run(partial(self.sync.delete_where, where))
+
     async def _bulk(self, operation: str, function: Callable[[Iterable[Any]], list[_T]], items: Any) -> list[_T]:
         if not isinstance(items, AsyncIterable):
             job = Job()

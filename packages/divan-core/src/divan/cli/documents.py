@@ -21,10 +21,12 @@ from divan.cli.parsing import (
     parse_increment,
     reporter_of,
     schema_option,
+    where_option,
 )
 from divan.cli.reading import Row, batches, peek, read_ids, read_rows
 from divan.cli.target import Target
 from divan.cli.values import Values
+from divan.cli.where import check_alone, delete_where, dry_run_option, update_where
 from divan.errors import DocumentNotFound, InvalidDocument
 
 _quiet_option = click.option("-q", "--quiet", is_flag=True, help="Do not print the documents as stored.")
@@ -107,6 +109,8 @@ def put(
     callback=lambda _ctx, _param, texts: dict(map(parse_increment, texts)),
     help="Add to the number in a field, atomically; may be given several times.",
 )
+@where_option
+@dry_run_option
 @_rev_option
 @_if_unchanged_option
 @_quiet_option
@@ -120,6 +124,8 @@ def update(
     data: str | None,
     remove: tuple[str, ...],
     increment: dict[str, int | float],
+    where: dict[str, Any] | None,
+    dry_run: bool,
     rev: str | None,
     if_unchanged: bool,
     quiet: bool,
@@ -129,9 +135,14 @@ def update(
     """Merge fields into documents.
 
     Their other fields stay as they are. DATA is as for create; with --remove or --increment it may be left out.
-    Without ID, each document's "_id" says which one to update.
+    Without ID, each document's "_id" says which one to update; with --where, all that match get the same changes, and
+    how many that were is printed.
     """
-    id, data = _id_or_data(id, data)
+    if where is not None and data is None:
+        id, data = None, id
+    else:
+        id, data = _id_or_data(id, data)
+    check_alone(ctx, {"ID": id, "--rev": rev, "--if-unchanged": if_unchanged, "--quiet": quiet}, where, dry_run)
     marks: dict[str, Any] = dict.fromkeys(remove, divan.REMOVE)
     for name, by in increment.items():
         if name in marks:
@@ -142,18 +153,23 @@ def update(
     else:
         rows, alone = _take(ctx, data, id)
 
-    def changes(row: Row) -> dict[str, Any]:
+    def changes(row: Row, values: Values) -> dict[str, Any]:
         for name in marks:
             if name in row.fields:
                 raise click.UsageError(f"{name!r} is in the document as well as in --remove or --increment", ctx)
         return {**values.load(row.fields), **marks}
 
+    if where is not None:
+        update_where(ctx, target, schema, where, dry_run, list(rows), changes)
+        return exits.OK
     with opened(target, schema) as (store, values):
         if rev is None and not if_unchanged:
-            items: Iterable[tuple[str, Any]] = ((row.place, (_id_for(ctx, row, id), changes(row))) for row in rows)
+            items: Iterable[tuple[str, Any]] = (
+                (row.place, (_id_for(ctx, row, id), changes(row, values))) for row in rows
+            )
             return _write(ctx, items, lambda batch: store.update_many(batch), store, values, printer, quiet, alone)
         items = (
-            (row.place, (_id_for(ctx, row, id), changes(row), _revision(ctx, row, rev, if_unchanged, alone)))
+            (row.place, (_id_for(ctx, row, id), changes(row, values), _revision(ctx, row, rev, if_unchanged, alone)))
             for row in rows
         )
         return _write(ctx, items, _one_by_one(store.update), store, values, printer, quiet, alone, size=1)
@@ -191,15 +207,32 @@ def replace(
         return _write(ctx, items, _one_by_one(store.replace), store, values, printer, quiet, alone, size=1)
 
 
-@click.command(cls=StoreCommand, words=(Word("id", many=True),))
+@click.command(cls=StoreCommand, words=(Word("id", required=False, many=True),))
+@where_option
+@dry_run_option
 @_rev_option
+@schema_option
 @click.pass_context
-def delete(ctx: click.Context, target: Target, id: tuple[str, ...], rev: str | None) -> int:
-    """Delete documents; prints nothing.
+def delete(
+    ctx: click.Context,
+    target: Target,
+    id: tuple[str, ...],
+    where: dict[str, Any] | None,
+    dry_run: bool,
+    rev: str | None,
+    schema: dict[str, str],
+) -> int:
+    """Delete documents; prints nothing, or with --where, how many those that matched were.
 
     ID may be given several times; - stands for the ids in standard input, one a line, or in JSON objects as find and
     ids print them.
     """
+    check_alone(ctx, {"ID": id, "--rev": rev}, where, dry_run)
+    if where is not None:
+        delete_where(target, schema, where, dry_run)
+        return exits.OK
+    if not id:
+        raise click.UsageError("ID is missing; or give a filter: --where", ctx)
     if rev is not None and (len(id) > 1 or id[0] == "-"):
         raise click.UsageError("--rev is one document's, and several are named", ctx)
     with opened(target) as (store, _):

@@ -36,6 +36,7 @@ from divan.store.events import Events, PluginSet
 from divan.store.queries import Queries
 from divan.store.results import Results
 from divan.store.schemas import Model, read_schema
+from divan.store.where import WhereWriter
 from divan.store.writing import Guard, Puts
 from divan.updates import Change, apply_changes
 from divan.validation import check_id
@@ -264,13 +265,17 @@ class Store(Generic[D]):
 
     def _change(self, id: str, changes: Mapping[str, Any]) -> Change:
         """One document's update in stored form, which the driver can make and no plugin has refused."""
+        change = self._encode_changes(id, changes)
+        if self._events.asks:
+            self._events.ask("update", id, changes)
+        return change
+
+    def _encode_changes(self, id: str, changes: Mapping[str, Any]) -> Change:
         change = Change(id, *self._codec.encode_changes(changes))
         if change.remove:
             self._require("update", "remove")
         if change.increment:
             self._require("update", "increment")
-        if self._events.asks:
-            self._events.ask("update", id, changes)
         return change
 
     def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
@@ -723,6 +728,91 @@ class Store(Generic[D]):
             settle,
         )
 
+    # Whatever matches
+
+    def update_where(self, where: Mapping[str, Any], changes: Mapping[str, Any]) -> int:
+        """Update every document that matches a filter, each once, as `update` does.
+
+        A document that has ceased to match when it is written is left alone, and what others write meanwhile is kept.
+
+        Args:
+            where: The filter; ``{}`` matches everything.
+            changes: As for `update`.
+
+        Returns:
+            How many documents were updated.
+
+        Raises:
+            InvalidQuery: as for `find`.
+            InvalidDocument: if a value can't be stored by every store alike.
+            BulkError: if some that match could not be updated; the others are. Its `results` hold `None` for each that
+                was; if it has a cause, the store stopped answering, and more may match.
+        """
+        query = self._matching("update", where)
+        change = self._encode_changes("", changes)
+        takes_document = "document" in self._takes["update"]
+
+        def write(document: Document) -> None:
+            if self._events.asks:
+                self._events.ask("update", document.id, changes)
+            guard = Guard(rev=document.rev or "")
+            if takes_document and document.native is not None:
+                guard["document"] = document.native
+            raw = self._update(change._replace(document_id=document.id), guard)
+            if self._events.tells:
+                self._done("update", raw, change.data)
+
+        # One that takes the document spares itself reading it again.
+        return self._write_where("update_where", query, None if takes_document else (), write)
+
+    def delete_where(self, where: Mapping[str, Any]) -> int:
+        """Delete every document that matches a filter.
+
+        A document that has ceased to match when it is deleted is left alone.
+
+        Args:
+            where: The filter; ``{}`` matches everything.
+
+        Returns:
+            How many documents were deleted.
+
+        Raises:
+            InvalidQuery: as for `find`.
+            BulkError: if some that match could not be deleted; see `update_where`.
+        """
+        query = self._matching("delete", where)
+
+        def write(document: Document) -> None:
+            if self._events.asks:
+                self._events.ask("delete", document.id, None)
+            self._backend.delete(document.id, rev=document.rev)
+            if self._events.tells:
+                self._events.tell("delete", document.id, None)
+
+        return self._write_where("delete_where", query, (), write)
+
+    def _matching(self, method: Literal["update", "delete"], where: Mapping[str, Any]) -> Query:
+        """The parsed filter of what is to be written, by a driver that can tell whether it still is what was read."""
+        if where is None:
+            raise InvalidQuery(f"{method}_where() takes a filter; {{}} stands for every document")
+        query = self._codec.query(where)
+        self._require(method, "rev")
+        for needed in ("get_document_for_id", "get_revision_for_document"):
+            if not self.backend.implements(needed):
+                raise self._unsupported(f"{needed}()")
+        self._refuse_scan(query, ())
+        return query
+
+    def _write_where(
+        self, call: str, query: Query, names: tuple[str, ...] | None, write: Callable[[Document], None]
+    ) -> int:
+        source = self._queries.find(self._backend, query, (), None, 0, names)
+        found = Results(_as_it_is, source, self._codec.check_open)
+        try:
+            return WhereWriter(self._backend, self._codec, query).run(call, found, write)
+        finally:
+            found.close()
+
     def _bulk(
         self,
         operation: Literal["create", "update", "put"],
@@ -854,6 +944,10 @@ def _only(results: Results) -> Any:
         return next(results, None)
     finally:
         results.close()
+
+
+def _as_it_is(raw: Any) -> Any:
+    return raw
 
 
 class _ClosedBackend:

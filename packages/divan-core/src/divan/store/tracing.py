@@ -157,6 +157,14 @@ class TracedStore(Store[D]):
     def delete_many(self, ids: Iterable[str | Document | D]) -> list[str]:
         return self._tell(Call(self, "delete_many", items=ids), self._store.delete_many, ids)
 
+    # Whatever matches
+
+    def update_where(self, where: Mapping[str, Any], changes: Mapping[str, Any]) -> int:
+        return self._tell(Call(self, "update_where"), self._store.update_where, where, changes)
+
+    def delete_where(self, where: Mapping[str, Any]) -> int:
+        return self._tell(Call(self, "delete_where"), self._store.delete_where, where)
+
     # The store itself
 
     def ping(self) -> None:

@@ -23,12 +23,14 @@ from divan.testing.checks.revisions import Revisions
 from divan.testing.checks.secrets import Secrets
 from divan.testing.checks.text import Text
 from divan.testing.checks.updates import Increments, Removal, Update
+from divan.testing.checks.where_writes import WhereWrites
 
 
 # pytest runs the checks of the last base first: so the simplest come first, and what is made of many calls comes last,
 # for the first failure to point at what is broken.
 class Conformance(
     RandomCalls,
+    WhereWrites,
     Threads,
     Secrets,
     Network,

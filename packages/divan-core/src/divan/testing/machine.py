@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -119,6 +120,17 @@ def state_machine(
             ids = [self.pick(pick) for pick in picks]
             self.compare_bulk(ids, lambda store: store.delete_many(ids))
 
+        @rule(where=wheres, changes=changes)
+        def update_where(self, where: dict[str, Any], changes: dict[str, Any]) -> None:
+            if self.can(changes):
+                self.compare(lambda store: _outcome(lambda: store.update_where(where, changes)))
+                self.compare(lambda store: sorted(store, key=lambda found: found.id))
+
+        @rule(where=filters)
+        def delete_where(self, where: dict[str, Any]) -> None:
+            self.compare(lambda store: _outcome(lambda: store.delete_where(where)))
+            self.compare(lambda store: sorted(store.ids()))
+
         @precondition(lambda self: self.indexes < 2)
         @rule(field=st.sampled_from(["a", "a.x"]))
         def ensure_index(self, field: str) -> None:
@@ -126,6 +138,14 @@ def state_machine(
             self.store.ensure_index(field)
 
     return Calls
+
+
+def _outcome(write: Callable[[], int]) -> Any:
+    """How many documents were written to; if some could not be, how many met which error."""
+    try:
+        return write()
+    except BulkError as error:
+        return Counter(type(result).__name__ for result in error.results)
 
 
 class _Calls(RuleBasedStateMachine):

@@ -35,6 +35,8 @@ CALLS: Final[dict[str, Callable[[Store], Any]]] = {
     "get_many": lambda store: store.get_many(["a"]),
     "update_many": lambda store: store.update_many({"a": {"a": 1}}),
     "delete_many": lambda store: store.delete_many(["a"]),
+    "update_where": lambda store: store.update_where({"a": 1}, {"b": 1}),
+    "delete_where": lambda store: store.delete_where({"a": 1}),
     "ensure_index": lambda store: store.ensure_index("a"),
     "explain": lambda store: store.explain({"a": 1}),
     "ping": lambda store: store.ping(),
