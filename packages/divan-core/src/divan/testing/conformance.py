@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from divan.testing.checks.bulk import Bulk
+from divan.testing.checks.classes import Classes
 from divan.testing.checks.concurrency import Threads
 from divan.testing.checks.crud import Crud, Privacy
 from divan.testing.checks.documents import BadDocuments, GoodDocuments
@@ -36,6 +37,7 @@ class Conformance(
     Network,
     Errors,
     Life,
+    Classes,
     FieldTypes,
     Numbers,
     Text,
