@@ -7,7 +7,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Any, ClassVar, TypedDict, assert_type
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, TypedDict, assert_type
+from uuid import UUID
 
 import attrs
 import divan
@@ -43,9 +45,26 @@ class Key(msgspec.Struct):
     room: str
 
 
+class Visit(pydantic.BaseModel):
+    id: UUID
+    price: Annotated[Decimal, divan.Scaled(2)]
+
+
 class Stay(TypedDict):
     arrival: date
     nights: int
+
+
+# Ids and amounts of the class's own
+
+
+def use_ids_of_a_class(visits: divan.Store[Visit], id: UUID) -> None:
+    assert_type(visits.get(id), Visit)
+    assert_type(visits.update(id, {"price": divan.Increment(Decimal("0.50"))}), Visit)
+    assert_type(visits.get_many([id]), list[Visit | None])
+    assert_type(visits.put(id, {"price": Decimal(1)}), Visit)
+    visits.delete(id)
+    divan.open("memory://", {"room.price": divan.Scaled(2)})
 
 
 # Opening

@@ -11,10 +11,12 @@ LIBRARIES = ("pydantic", "msgspec", "attrs", "dataclass")
 
 
 def make(library: str, name: str, annotations: dict[str, Any]) -> Any:
+    """A class of a library's, with fields of these annotations; ``id`` is optional."""
     if library == "pydantic":
-        return pydantic.create_model(
-            name, **{field: (kind, None if field == "id" else ...) for field, kind in annotations.items()}
-        )
+        definitions: dict[str, Any] = {
+            field: (kind, None if field == "id" else ...) for field, kind in annotations.items()
+        }
+        return pydantic.create_model(name, **definitions)
     if library == "msgspec":
         fields = [(field, kind) for field, kind in annotations.items() if field != "id"]
         return msgspec.defstruct(name, fields + ([("id", str | None, None)] if "id" in annotations else []))
@@ -22,7 +24,8 @@ def make(library: str, name: str, annotations: dict[str, Any]) -> Any:
     if library == "attrs":
         body: dict[str, Any] = {field: attrs.field(type=kind) for field, kind in ordered.items()}
         if "id" in annotations:
-            body["id"] = attrs.field(type=str | None, default=None)
+            optional: Any = str | None
+            body["id"] = attrs.field(type=optional, default=None)
         return attrs.make_class(name, body)
     made = list(ordered.items())
     return dataclasses.make_dataclass(
@@ -47,6 +50,7 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def fields_of(value: Any) -> list[str] | None:
+    """The names of an instance's fields; `None` of what is no instance."""
     if isinstance(value, pydantic.BaseModel):
         return list(type(value).model_fields)
     if isinstance(value, msgspec.Struct):

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 
 if TYPE_CHECKING:
     from decimal import Decimal
+    from uuid import UUID
+
+    Id = str | int | UUID
+    """What names a document in a call: its id, or a UUID or an int where the schema's class has such for ids."""
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 

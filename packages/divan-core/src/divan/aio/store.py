@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from divan.aio.results import AsyncResults
 from divan.aio.workers import Job, Workers
@@ -14,6 +14,9 @@ from divan.errors import BulkError, StoreClosed
 from divan.query import Explanation, parse_fields
 from divan.serializers import FieldSerializer
 from divan.store.store import D, Store
+
+if TYPE_CHECKING:
+    from divan.documents import Id
 
 _T = TypeVar("_T")
 
@@ -47,7 +50,7 @@ class AsyncStore(Generic[D]):
 
     # One document
 
-    async def create(self, data: Mapping[str, Any] | D, id: str | None = None) -> D:
+    async def create(self, data: Mapping[str, Any] | D, id: Id | None = None) -> D:
         """Store a new document.
 
         Args:
@@ -65,14 +68,14 @@ class AsyncStore(Generic[D]):
         return await self._run(partial(self.sync.create, data, id))
 
     @overload
-    async def get(self, id: str | Document | D, *, fields: None = ...) -> D: ...
+    async def get(self, id: Id | Document | D, *, fields: None = ...) -> D: ...
     @overload
-    async def get(self, id: str | Document | D, *, fields: Iterable[str]) -> Document: ...
+    async def get(self, id: Id | Document | D, *, fields: Iterable[str]) -> Document: ...
     @overload
-    async def get(self, id: str | Document | D, default: _T, *, fields: None = ...) -> D | _T: ...
+    async def get(self, id: Id | Document | D, default: _T, *, fields: None = ...) -> D | _T: ...
     @overload
-    async def get(self, id: str | Document | D, default: _T, *, fields: Iterable[str]) -> Document | _T: ...
-    async def get(self, id: str | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
+    async def get(self, id: Id | Document | D, default: _T, *, fields: Iterable[str]) -> Document | _T: ...
+    async def get(self, id: Id | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
         """Fetch a document.
 
         Args:
@@ -91,10 +94,10 @@ class AsyncStore(Generic[D]):
         get: Any = self.sync.get  # whose overloads leave open what both may be
         return await self._run(partial(get, id, default, fields=fields))
 
-    async def __getitem__(self, id: str | Document | D) -> D:
+    async def __getitem__(self, id: Id | Document | D) -> D:
         return await self.get(id)
 
-    async def update(self, id: str | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
+    async def update(self, id: Id | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
         """Merge top-level fields into a document, in one atomic step: concurrent updates of other fields are kept.
 
         Args:
@@ -113,7 +116,7 @@ class AsyncStore(Generic[D]):
         """
         return await self._run(partial(self.sync.update, id, changes, rev))
 
-    async def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
+    async def replace(self, id: Id | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         """Overwrite a whole document, which must exist.
 
         Args:
@@ -131,7 +134,7 @@ class AsyncStore(Generic[D]):
         """
         return await self._run(partial(self.sync.replace, id, data, rev))
 
-    async def put(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
+    async def put(self, id: Id | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         """Create a document, or overwrite the whole of it if it exists.
 
         Args:
@@ -148,7 +151,7 @@ class AsyncStore(Generic[D]):
         """
         return await self._run(partial(self.sync.put, id, data, rev))
 
-    async def delete(self, id: str | Document | D, rev: str | None = None) -> None:
+    async def delete(self, id: Id | Document | D, rev: str | None = None) -> None:
         """Delete a document.
 
         Args:
@@ -305,8 +308,8 @@ class AsyncStore(Generic[D]):
 
     async def create_many(
         self,
-        documents: Iterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]]
-        | AsyncIterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]],
+        documents: Iterable[Mapping[str, Any] | D | tuple[Id, Mapping[str, Any] | D]]
+        | AsyncIterable[Mapping[str, Any] | D | tuple[Id, Mapping[str, Any] | D]],
     ) -> list[D]:
         """Create many documents, in batches.
 
@@ -325,8 +328,8 @@ class AsyncStore(Generic[D]):
     async def put_many(
         self,
         items: Mapping[str, Mapping[str, Any] | D]
-        | Iterable[Document | D | tuple[str | Document | D, Mapping[str, Any] | D]]
-        | AsyncIterable[Document | D | tuple[str | Document | D, Mapping[str, Any] | D]],
+        | Iterable[Document | D | tuple[Id | Document | D, Mapping[str, Any] | D]]
+        | AsyncIterable[Document | D | tuple[Id | Document | D, Mapping[str, Any] | D]],
     ) -> list[D]:
         """Create many documents, or overwrite the whole of those that exist, in batches; each as `put` does.
 
@@ -345,27 +348,27 @@ class AsyncStore(Generic[D]):
 
     @overload
     async def get_many(
-        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], *, fields: None = ...
+        self, ids: Iterable[Id | Document | D] | AsyncIterable[Id | Document | D], *, fields: None = ...
     ) -> list[D | None]: ...
     @overload
     async def get_many(
-        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], *, fields: Iterable[str]
+        self, ids: Iterable[Id | Document | D] | AsyncIterable[Id | Document | D], *, fields: Iterable[str]
     ) -> list[Document | None]: ...
     @overload
     async def get_many(
-        self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D], default: _T, *, fields: None = ...
+        self, ids: Iterable[Id | Document | D] | AsyncIterable[Id | Document | D], default: _T, *, fields: None = ...
     ) -> list[D | _T]: ...
     @overload
     async def get_many(
         self,
-        ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D],
+        ids: Iterable[Id | Document | D] | AsyncIterable[Id | Document | D],
         default: _T,
         *,
         fields: Iterable[str],
     ) -> list[Document | _T]: ...
     async def get_many(
         self,
-        ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D],
+        ids: Iterable[Id | Document | D] | AsyncIterable[Id | Document | D],
         default: Any = None,
         *,
         fields: Iterable[str] | None = None,
@@ -391,8 +394,8 @@ class AsyncStore(Generic[D]):
     async def update_many(
         self,
         changes: Mapping[str, Mapping[str, Any]]
-        | Iterable[tuple[str | Document | D, Mapping[str, Any]]]
-        | AsyncIterable[tuple[str | Document | D, Mapping[str, Any]]],
+        | Iterable[tuple[Id | Document | D, Mapping[str, Any]]]
+        | AsyncIterable[tuple[Id | Document | D, Mapping[str, Any]]],
     ) -> list[D]:
         """Update many documents, in batches; each update is as `update` without a revision.
 
@@ -408,7 +411,7 @@ class AsyncStore(Generic[D]):
         items = changes.items() if isinstance(changes, Mapping) else changes
         return await self._bulk("update_many", self.sync.update_many, items)
 
-    async def delete_many(self, ids: Iterable[str | Document | D] | AsyncIterable[str | Document | D]) -> list[str]:
+    async def delete_many(self, ids: Iterable[Id | Document | D] | AsyncIterable[Id | Document | D]) -> list[str]:
         """Delete many documents, in batches.
 
         Args:

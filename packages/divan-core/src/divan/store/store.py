@@ -44,6 +44,8 @@ from divan.validation import check_id
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
+    from divan.documents import Id
+
     D = TypeVarWithDefault("D", default=Document)
 else:
     D = TypeVar("D")
@@ -117,7 +119,7 @@ class Store(Generic[D]):
 
     # One document
 
-    def create(self, data: Mapping[str, Any] | D, id: str | None = None) -> D:
+    def create(self, data: Mapping[str, Any] | D, id: Id | None = None) -> D:
         """Store a new document.
 
         Args:
@@ -155,14 +157,14 @@ class Store(Generic[D]):
         return check_id(id)
 
     @overload
-    def get(self, id: str | Document | D, *, fields: None = ...) -> D: ...
+    def get(self, id: Id | Document | D, *, fields: None = ...) -> D: ...
     @overload
-    def get(self, id: str | Document | D, *, fields: Iterable[str]) -> Document: ...
+    def get(self, id: Id | Document | D, *, fields: Iterable[str]) -> Document: ...
     @overload
-    def get(self, id: str | Document | D, default: _T, *, fields: None = ...) -> D | _T: ...
+    def get(self, id: Id | Document | D, default: _T, *, fields: None = ...) -> D | _T: ...
     @overload
-    def get(self, id: str | Document | D, default: _T, *, fields: Iterable[str]) -> Document | _T: ...
-    def get(self, id: str | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
+    def get(self, id: Id | Document | D, default: _T, *, fields: Iterable[str]) -> Document | _T: ...
+    def get(self, id: Id | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
         """Fetch a document.
 
         Args:
@@ -194,7 +196,7 @@ class Store(Generic[D]):
                 raise
             return default
 
-    def __getitem__(self, id: str | Document | D) -> D:
+    def __getitem__(self, id: Id | Document | D) -> D:
         return self.get(id)
 
     def __contains__(self, id: object) -> bool:
@@ -204,7 +206,7 @@ class Store(Generic[D]):
             return False
         return True
 
-    def update(self, id: str | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
+    def update(self, id: Id | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
         """Merge top-level fields into a document, in one atomic step: concurrent updates of other fields are kept.
 
         Args:
@@ -278,7 +280,7 @@ class Store(Generic[D]):
             self._require("update", "increment")
         return change
 
-    def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
+    def replace(self, id: Id | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         """Overwrite a whole document, which must exist.
 
         Args:
@@ -301,7 +303,7 @@ class Store(Generic[D]):
             self._events.ask("replace", id, given)
         return self._done("replace", self._backend.replace(id, fields, **guard), fields, made)
 
-    def put(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
+    def put(self, id: Id | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         """Create a document, or overwrite the whole of it if it exists.
 
         Args:
@@ -323,7 +325,7 @@ class Store(Generic[D]):
             self._events.ask("put", id, given)
         return self._done("put", self._puts.put(self._backend, id, fields, guard), fields, made)
 
-    def delete(self, id: str | Document | D, rev: str | None = None) -> None:
+    def delete(self, id: Id | Document | D, rev: str | None = None) -> None:
         """Delete a document.
 
         Args:
@@ -524,7 +526,7 @@ class Store(Generic[D]):
 
     # Bulk
 
-    def create_many(self, documents: Iterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]]) -> list[D]:
+    def create_many(self, documents: Iterable[Mapping[str, Any] | D | tuple[Id, Mapping[str, Any] | D]]) -> list[D]:
         """Create many documents, in batches.
 
         Args:
@@ -568,7 +570,7 @@ class Store(Generic[D]):
     def put_many(
         self,
         items: Mapping[str, Mapping[str, Any] | D]
-        | Iterable[Document | D | tuple[str | Document | D, Mapping[str, Any] | D]],
+        | Iterable[Document | D | tuple[Id | Document | D, Mapping[str, Any] | D]],
     ) -> list[D]:
         """Create many documents, or overwrite the whole of those that exist, in batches; each as `put` does.
 
@@ -603,17 +605,17 @@ class Store(Generic[D]):
         return self._bulk("put", items.items() if isinstance(items, Mapping) else items, prepare, send, instances)
 
     @overload
-    def get_many(self, ids: Iterable[str | Document | D], *, fields: None = ...) -> list[D | None]: ...
+    def get_many(self, ids: Iterable[Id | Document | D], *, fields: None = ...) -> list[D | None]: ...
     @overload
-    def get_many(self, ids: Iterable[str | Document | D], *, fields: Iterable[str]) -> list[Document | None]: ...
+    def get_many(self, ids: Iterable[Id | Document | D], *, fields: Iterable[str]) -> list[Document | None]: ...
     @overload
-    def get_many(self, ids: Iterable[str | Document | D], default: _T, *, fields: None = ...) -> list[D | _T]: ...
+    def get_many(self, ids: Iterable[Id | Document | D], default: _T, *, fields: None = ...) -> list[D | _T]: ...
     @overload
     def get_many(
-        self, ids: Iterable[str | Document | D], default: _T, *, fields: Iterable[str]
+        self, ids: Iterable[Id | Document | D], default: _T, *, fields: Iterable[str]
     ) -> list[Document | _T]: ...
     def get_many(
-        self, ids: Iterable[str | Document | D], default: Any = None, *, fields: Iterable[str] | None = None
+        self, ids: Iterable[Id | Document | D], default: Any = None, *, fields: Iterable[str] | None = None
     ) -> list[Any]:
         """Fetch many documents, in batches.
 
@@ -669,7 +671,7 @@ class Store(Generic[D]):
         return self._give(self._document(raw))
 
     def update_many(
-        self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[str | Document | D, Mapping[str, Any]]]
+        self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[Id | Document | D, Mapping[str, Any]]]
     ) -> list[D]:
         """Update many documents, in batches; each update is as `update` without a revision.
 
@@ -691,7 +693,7 @@ class Store(Generic[D]):
         send = self._update_each if self._codec.model else lambda batch: self._backend.update_many(batch)
         return self._bulk("update", items, prepare, send)
 
-    def delete_many(self, ids: Iterable[str | Document | D]) -> list[str]:
+    def delete_many(self, ids: Iterable[Id | Document | D]) -> list[str]:
         """Delete many documents, in batches.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from threading import Lock
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from weakref import WeakSet
 
 from divan.documents import REMOVE, Document
@@ -14,6 +14,9 @@ from divan.query import Explanation
 from divan.store.events import PluginSet
 from divan.store.results import Results
 from divan.store.store import D, Store
+
+if TYPE_CHECKING:
+    from divan.documents import Id
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -66,25 +69,25 @@ class TracedStore(Store[D]):
 
     # One document
 
-    def create(self, data: Mapping[str, Any] | D, id: str | None = None) -> D:
+    def create(self, data: Mapping[str, Any] | D, id: Id | None = None) -> D:
         return self._tell(Call(self, "create"), self._store.create, data, id)
 
-    def get(self, id: str | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
+    def get(self, id: Id | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
         return self._tell(Call(self, "get", target=id), partial(self._store.get, fields=fields), id, default)
 
     def __contains__(self, id: object) -> bool:
         return self._tell(Call(self, "get", target=id), self._store.__contains__, id)
 
-    def update(self, id: str | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
+    def update(self, id: Id | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
         return self._tell(Call(self, "update", target=id), self._store.update, id, changes, rev)
 
-    def replace(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
+    def replace(self, id: Id | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         return self._tell(Call(self, "replace", target=id), self._store.replace, id, data, rev)
 
-    def put(self, id: str | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
+    def put(self, id: Id | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
         return self._tell(Call(self, "put", target=id), self._store.put, id, data, rev)
 
-    def delete(self, id: str | Document | D, rev: str | None = None) -> None:
+    def delete(self, id: Id | Document | D, rev: str | None = None) -> None:
         self._tell(Call(self, "delete", target=id), self._store.delete, id, rev)
 
     # Many documents
@@ -134,27 +137,27 @@ class TracedStore(Store[D]):
 
     # Bulk
 
-    def create_many(self, documents: Iterable[Mapping[str, Any] | D | tuple[str, Mapping[str, Any] | D]]) -> list[D]:
+    def create_many(self, documents: Iterable[Mapping[str, Any] | D | tuple[Id, Mapping[str, Any] | D]]) -> list[D]:
         return self._tell(Call(self, "create_many", items=documents), self._store.create_many, documents)
 
     def put_many(
         self,
         items: Mapping[str, Mapping[str, Any] | D]
-        | Iterable[Document | D | tuple[str | Document | D, Mapping[str, Any] | D]],
+        | Iterable[Document | D | tuple[Id | Document | D, Mapping[str, Any] | D]],
     ) -> list[D]:
         return self._tell(Call(self, "put_many", items=items), self._store.put_many, items)
 
     def get_many(
-        self, ids: Iterable[str | Document | D], default: Any = None, *, fields: Iterable[str] | None = None
+        self, ids: Iterable[Id | Document | D], default: Any = None, *, fields: Iterable[str] | None = None
     ) -> list[Any]:
         return self._tell(Call(self, "get_many", items=ids), partial(self._store.get_many, fields=fields), ids, default)
 
     def update_many(
-        self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[str | Document | D, Mapping[str, Any]]]
+        self, changes: Mapping[str, Mapping[str, Any]] | Iterable[tuple[Id | Document | D, Mapping[str, Any]]]
     ) -> list[D]:
         return self._tell(Call(self, "update_many", items=changes), self._store.update_many, changes)
 
-    def delete_many(self, ids: Iterable[str | Document | D]) -> list[str]:
+    def delete_many(self, ids: Iterable[Id | Document | D]) -> list[str]:
         return self._tell(Call(self, "delete_many", items=ids), self._store.delete_many, ids)
 
     # Whatever matches
