@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import divan
 import pytest
-from divan.cli import exits, main
+from divan.cli import exits
+
+from tests.support.commands import Ended, Run, runner
 
 ADA = {"_id": "ada", "name": "Ada", "age": 36}
 BOB = {"_id": "bob", "name": "Bob", "age": 20.0}
-
-
-class Ended(NamedTuple):
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def row(self) -> Any:
-        (row,) = self.rows
-        return row
-
-
-Run = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -45,16 +24,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    for personal in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(personal, raising=False)
-
-    def run(*words: str, stdin: str | bytes = "") -> Ended:
-        data = stdin if isinstance(stdin, bytes) else stdin.encode()
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-        code = main(words)
-        return Ended(code, *capsys.readouterr())
-
-    return run
+    return runner(capsys, monkeypatch)
 
 
 @pytest.fixture

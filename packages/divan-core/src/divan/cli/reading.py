@@ -1,4 +1,4 @@
-"""Internal: JSON in: documents and ids from an argument, a file or standard input, read line by line."""
+"""Internal: JSON in: documents and ids from an argument, a file or standard input, read one by one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, BinaryIO, NamedTuple, NoReturn, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, TypeVar
 
 import click
 
+from divan.cli.scanning import scan
+from divan.cli.streams import text_of
 from divan.errors import DivanError, InvalidDocument
 
 _T = TypeVar("_T")
@@ -74,7 +76,8 @@ def read_file(path: str, error: type[DivanError] = InvalidDocument) -> Any:
 def read_rows(data: str | None) -> Iterator[Row]:
     """The documents in an argument: JSON, ``@FILE``, or ``-`` or nothing for standard input.
 
-    A file, like standard input, holds one JSON object a line, or one JSON object or list over several lines.
+    A file, like standard input, holds any number of JSON objects, and lists of them, with or without line breaks in and
+    between them.
     """
     if data is None or data == "-":
         yield from _rows(_stdin("the document", data), "standard input")
@@ -85,7 +88,12 @@ def read_rows(data: str | None) -> Iterator[Row]:
         except OSError as error:
             raise InvalidDocument(f"{data[1:]}: {error.strerror or error}") from error
     else:
-        yield from _from_value(read_json(data, "the document"), "")
+        value = read_json(data, "the document")
+        if isinstance(value, list):
+            for number, item in enumerate(value, start=1):
+                yield _row(item, f"item {number}")
+        else:
+            yield _row(value, "")
 
 
 def read_ids(words: Iterable[str]) -> Iterator[str]:
@@ -117,32 +125,28 @@ def _stdin(what: str, data: str | None) -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _rows(lines: Iterable[bytes], name: str) -> Iterator[Row]:
-    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    first = next(numbered, None)
-    if first is None:
-        return
-    number, line = first
-    place = f"{name}, line {number}"
-    try:
-        value = read_json(line, place)
-    except InvalidDocument:
-        if line.rstrip().endswith(b"}"):
-            raise  # meant to be an object a line
-        yield from _from_value(read_json(line + b"".join(line for _, line in numbered), name), name)
-        return
-    yield from _from_value(value, place)
-    for number, line in numbered:
-        place = f"{name}, line {number}"
-        yield from _from_value(read_json(line, place), place)
+def _rows(stream: BinaryIO, name: str) -> Iterator[Row]:
+    for found in scan(text_of(stream), name):
+        value = _document_in(found.value, found.place) if found.is_row else found.value
+        if value is not _NO_DOCUMENT:
+            yield _row(value, found.place)
 
 
-def _from_value(value: Any, place: str) -> Iterator[Row]:
-    if isinstance(value, list):
-        for number, item in enumerate(value, start=1):
-            yield _row(item, f"{place}, item {number}" if place else f"item {number}")
-    else:
-        yield _row(value, place)
+_NO_DOCUMENT: Final = object()
+
+
+def _document_in(row: Any, place: str) -> Any:
+    """The document in a row of CouchDB's ``_all_docs``; `_NO_DOCUMENT` for one that is deleted or missing."""
+    if not isinstance(row, dict):
+        raise InvalidDocument(f"{place}: a row of _all_docs is a JSON object, not {_json_type(row)}")
+    if isinstance(row.get("doc"), dict):
+        return row["doc"]
+    value = row.get("value")
+    if "error" in row or (isinstance(value, dict) and value.get("deleted")):
+        return _NO_DOCUMENT
+    raise InvalidDocument(
+        f"{place}: the answer to _all_docs holds ids and no documents; ask CouchDB for _all_docs?include_docs=true"
+    )
 
 
 def _row(value: Any, place: str) -> Row:
@@ -165,8 +169,14 @@ def _json_type(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """The items in lists of at most `size`; what was read before an error is handed out before it."""
+def batches(items: Iterable[_T], size: int, *, parts: bool = True) -> Iterator[list[_T]]:
+    """The items in lists of at most `size`.
+
+    Args:
+        items: The items; an error that is raised instead of one ends them.
+        size: How many go into a list.
+        parts: Whether what was read of a list before an error is handed out before it.
+    """
     batch: list[_T] = []
     try:
         for item in items:
@@ -175,7 +185,7 @@ def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
                 yield batch
                 batch = []
     except DivanError as error:
-        if batch:
+        if batch and parts:
             yield batch
         raise error
     if batch:
