@@ -232,6 +232,10 @@ async def test_queries(url: str) -> None:
         assert await store.count(where) == 990
         assert await store.first(where, sort="-n", fields=["n"]) == {"n": 999}
         assert await store.first({"n": 1000}) is None
+        page = await store.page(where, sort="n", limit=600)
+        assert [len(page.items), page.items[0]["n"]] == [600, 10]
+        page = await store.page(where, sort="n", limit=600, after=page.next)
+        assert [len(page.items), page.next] == [390, None]
         assert await store.exists(where)
         assert not await store.exists({"n": 1000})
         assert await store.get_many(["d0003", "nobody"], fields=["m"]) == [{}, None]

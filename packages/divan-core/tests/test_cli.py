@@ -316,6 +316,16 @@ def test_a_filter_and_single_documents_are_not_given_together(run: Run, two: str
     assert run("count", two).out == "2\n"
 
 
+def test_page_ends_with_the_option_that_gives_the_next(run: Run, two: str) -> None:
+    ended = run("page", two, "--sort", "age", "--limit", "1")
+    assert (ended.code, ended.row["_id"]) == (0, "bob")
+    option, token = ended.err.split()
+    assert option == "--after"
+    ended = run("page", two, "--sort", "age", "--limit", "1", "--after", token)
+    assert (ended.code, ended.row["_id"], ended.err) == (0, "ada", "")
+    assert run("page", two, "--sort", "-age", "--after", token).code == 5
+
+
 def test_count_takes_a_filter(run: Run, two: str) -> None:
     assert run("count", two, "-w", '{"age": {"$gt": 20}}').out == "1\n"
 

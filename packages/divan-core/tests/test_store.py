@@ -410,6 +410,7 @@ EVERY_CALL: dict[str, Callable[[Store], Any]] = {
     "find": lambda store: list(store.find()),
     "first": lambda store: store.first(),
     "exists": lambda store: store.exists(),
+    "page": lambda store: store.page(),
     "count": lambda store: store.count(),
     "explain": lambda store: store.explain(),
     "iter": lambda store: list(store),

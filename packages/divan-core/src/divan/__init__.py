@@ -33,7 +33,7 @@ from divan.opening import open
 from divan.plugins import PluginWarning
 from divan.query import Explanation
 from divan.serializers import Scaled
-from divan.store import Store
+from divan.store import Page, Store
 
 __all__ = [
     "REMOVE",
@@ -57,6 +57,7 @@ __all__ = [
     "InvalidSchema",
     "InvalidURL",
     "OperationTimeout",
+    "Page",
     "PluginConflict",
     "PluginWarning",
     "RevisionConflict",

@@ -13,6 +13,7 @@ from divan.documents import REMOVE, Document
 from divan.errors import BulkError, StoreClosed
 from divan.query import Explanation, parse_fields
 from divan.serializers import FieldSerializer
+from divan.store.pages import Page
 from divan.store.store import D, Store
 
 if TYPE_CHECKING:
@@ -252,6 +253,37 @@ class AsyncStore(Generic[D]):
         """
         first: Any = self.sync.first  # whose overloads leave open what `fields` may be
         return await self._run(partial(first, where, sort=sort, fields=fields))
+
+    async def page(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        sort: str | Iterable[str] | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page[D]:
+        """One page of the documents that match a filter, and the token of the page after it.
+
+        The next page begins after the last document of this one, wherever that would stand by then: documents that come
+        and go meanwhile make no other appear twice or vanish, and the last page costs no more than the first where an
+        index serves the sort.
+
+        Args:
+            where: The filter; `None` or ``{}`` matches everything.
+            sort: As for `find`; without one, the pages are in the order of the ids.
+            limit: How many documents make a page at most; from 1.
+            after: The token of the page that is wanted, which the page before it gave as its `next`; `None` for the
+                first. It is opaque and URL-safe, and holds the values that the last document was sorted by.
+
+        Returns:
+            The page.
+
+        Raises:
+            InvalidQuery: if an argument can't be understood, the query would scan where scans are not allowed, or the
+                token is none of this filter's and sort's.
+            StoreError: if a document of the page can't be read, or its sort value can't be held by a token.
+        """
+        return await self._run(partial(self.sync.page, where, sort=sort, limit=limit, after=after))
 
     async def exists(self, where: Mapping[str, Any] | None = None) -> bool:
         """Whether any document matches a filter; `None` asks whether there is any document.

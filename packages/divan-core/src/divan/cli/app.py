@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from divan.cli import backends, doctor, documents, exits, matches, new, queries, stores
+from divan.cli import backends, doctor, documents, exits, matches, new, pages, queries, stores
 from divan.cli.output import OutputClosed
 from divan.cli.parsing import Command, traceback_option
 from divan.cli.text import Reporter
@@ -83,6 +83,7 @@ _COMMANDS: tuple[Command, ...] = (
     queries.find,
     matches.first,
     matches.exists,
+    pages.page,
     queries.count,
     queries.ids,
     queries.explain,

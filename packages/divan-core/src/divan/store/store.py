@@ -33,6 +33,7 @@ from divan.serializers import FieldSerializer, resolve_schema
 from divan.store.bulk import batches, check_answers, check_ids, pair, run_bulk
 from divan.store.codec import Codec
 from divan.store.events import Events, PluginSet
+from divan.store.pages import BY_ID, Page, make_token, parts_after, position_of, read_page, read_token
 from divan.store.queries import Queries
 from divan.store.results import Results
 from divan.store.schemas import Model, read_schema
@@ -448,6 +449,51 @@ class Store(Generic[D]):
             InvalidQuery: as for `find`.
         """
         return _only(self._results(where, sort, 1, 0, fields))
+
+    def page(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        sort: str | Iterable[str] | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page[D]:
+        """One page of the documents that match a filter, and the token of the page after it.
+
+        The next page begins after the last document of this one, wherever that would stand by then: documents that come
+        and go meanwhile make no other appear twice or vanish, and the last page costs no more than the first where an
+        index serves the sort.
+
+        Args:
+            where: The filter; `None` or ``{}`` matches everything.
+            sort: As for `find`; without one, the pages are in the order of the ids.
+            limit: How many documents make a page at most; from 1.
+            after: The token of the page that is wanted, which the page before it gave as its `next`; `None` for the
+                first. It is opaque and URL-safe, and holds the values that the last document was sorted by.
+
+        Returns:
+            The page.
+
+        Raises:
+            InvalidQuery: as for `find`, and if the token is none of this filter's and sort's.
+            StoreError: if a document of the page can't be read, or its sort value can't be held by a token.
+        """
+        query = self._codec.query(where)
+        keys = self._codec.sort_keys(sort) or (BY_ID,)
+        if not parse_bound("limit", limit):
+            raise InvalidQuery(f"limit takes the size of a page, from 1, not {shown(limit)}")
+        parts = iter((query,)) if after is None else parts_after(query, keys, read_token(after, query, keys))
+        self._refuse_scan(query, keys)
+
+        def find(part: Query, limit: int) -> Iterator[Any]:
+            source = self._queries.find(self._backend, part, keys, limit, 0, None)
+            return Results(_as_it_is, source, self._codec.check_open)
+
+        found, has_more = read_page(find, parts, limit)
+        documents = [self._codec.adopt(raw) for raw in found]
+        token = make_token(position_of(documents[-1], keys), query, keys) if has_more else None
+        items: list[Any] = [self._found(document) for document in documents]
+        return Page(items, token)
 
     def exists(self, where: Mapping[str, Any] | None = None) -> bool:
         """Whether any document matches a filter; `None` asks whether there is any document.

@@ -12,6 +12,7 @@ from divan.documents import REMOVE, Document
 from divan.errors import StoreClosed
 from divan.query import Explanation
 from divan.store.events import PluginSet
+from divan.store.pages import Page
 from divan.store.results import Results
 from divan.store.store import D, Store
 
@@ -114,6 +115,17 @@ class TracedStore(Store[D]):
         fields: Iterable[str] | None = None,
     ) -> Any:
         return self._tell(Call(self, "first"), partial(self._store.first, fields=fields), where, sort=sort)
+
+    def page(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        sort: str | Iterable[str] | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page[D]:
+        page = partial(self._store.page, limit=limit, after=after)
+        return self._tell(Call(self, "page"), page, where, sort=sort)
 
     def exists(self, where: Mapping[str, Any] | None = None) -> bool:
         return self._tell(Call(self, "exists"), self._store.exists, where)

@@ -30,9 +30,9 @@ declared limit is reported as an expected failure, ``limit: ints beyond 2**53``;
 one means.
 
 **Parts of the suite** are classes of their own, to be mixed at will: `Crud`, `Privacy`, `Update`, `Removal`,
-`Increments`, `Revisions`, `QueryMeaning`, `GeneratedQueries`, `First`, `Reading`, `Projections`, `Indexes`, `Bulk`,
-`Puts`, `Ids`, `IdField`, `BadDocuments`, `GoodDocuments`, `Text`, `Numbers`, `FieldTypes`, `Life`, `Errors`, `Network`,
-`Secrets`, `Threads` (with `LostUpdates` in it), `WhereWrites`, `RandomCalls`.
+`Increments`, `Revisions`, `QueryMeaning`, `GeneratedQueries`, `First`, `Pages`, `Reading`, `Projections`, `Indexes`,
+`Bulk`, `Puts`, `Ids`, `IdField`, `BadDocuments`, `GoodDocuments`, `Text`, `Numbers`, `FieldTypes`, `Life`, `Errors`,
+`Network`, `Secrets`, `Threads` (with `LostUpdates` in it), `WhereWrites`, `RandomCalls`.
 
 **Sizes**: `StoreChecks.threads`, `rounds` and `sequences` are class attributes. With ``-p divan.testing.plugin`` pytest
 also takes ``--divan-threads``, ``--divan-rounds`` and ``--divan-sequences`` (10,000 of them make a long run), and ends
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from divan.testing.checks.indexes import Indexes
     from divan.testing.checks.network import Network
     from divan.testing.checks.numbers import Numbers
+    from divan.testing.checks.pages import Pages
     from divan.testing.checks.projections import Projections
     from divan.testing.checks.puts import Puts
     from divan.testing.checks.queries import GeneratedQueries, QueryMeaning
@@ -97,7 +98,7 @@ _HOMES: Final = {
     "Increments": "checks.updates", "Indexes": "checks.indexes", "Life": "checks.errors",
     "LostUpdates": "checks.concurrency", "Network": "checks.network", "Numbers": "checks.numbers",
     "NEGATIVE_ZERO": "limits",
-    "Privacy": "checks.crud", "Projections": "checks.projections", "Puts": "checks.puts",
+    "Pages": "checks.pages", "Privacy": "checks.crud", "Projections": "checks.projections", "Puts": "checks.puts",
     "QueryMeaning": "checks.queries", "RandomCalls": "checks.random_calls",
     "Reading": "checks.reading", "Removal": "checks.updates", "Revisions": "checks.revisions",
     "Secrets": "checks.secrets", "StoreChecks": "base", "Text": "checks.text", "Threads": "checks.concurrency",
@@ -163,6 +164,7 @@ __all__ = [
     "LostUpdates",
     "Network",
     "Numbers",
+    "Pages",
     "Privacy",
     "Projections",
     "Puts",

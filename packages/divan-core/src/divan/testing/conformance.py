@@ -15,6 +15,7 @@ from divan.testing.checks.ids import Ids
 from divan.testing.checks.indexes import Indexes
 from divan.testing.checks.network import Network
 from divan.testing.checks.numbers import Numbers
+from divan.testing.checks.pages import Pages
 from divan.testing.checks.projections import Projections
 from divan.testing.checks.puts import Puts
 from divan.testing.checks.queries import GeneratedQueries, QueryMeaning
@@ -47,6 +48,7 @@ class Conformance(
     Ids,
     Indexes,
     GeneratedQueries,
+    Pages,
     First,
     QueryMeaning,
     Puts,
