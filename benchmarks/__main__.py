@@ -1,4 +1,4 @@
-"""The command line: choose rows, run them, print a table, write a JSON file."""
+"""The command line: choose rows, run them, print a table, write a JSON file and a chart."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import rows as row_modules
+from benchmarks.chart import draw
 from benchmarks.harness import Result, Row, Settings, measure
 
 ROUNDS = 15
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: orders of magnitude only")
     parser.add_argument("--rounds", type=int, help=f"samples of each side ({ROUNDS}; {QUICK_ROUNDS} with --quick)")
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"), help="where the JSON file goes")
+    parser.add_argument("--chart", type=Path, default=Path("build/benchmarks.svg"), help="where the chart goes")
     arguments = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 160)
 
@@ -59,10 +61,11 @@ def main() -> None:
     missed = [result.row.name for result in results if result.met is False]
     console.print("targets missed: " + ", ".join(missed) if missed else "every target is met", highlight=False)
 
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
     report = {"machine": _machine(), "quick": arguments.quick, "rows": [result.as_dict() for result in results]}
-    arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    console.print(f"written to {arguments.json}", highlight=False)
+    for path, text in ((arguments.json, json.dumps(report, indent=1) + "\n"), (arguments.chart, draw(report))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        console.print(f"written to {path}", highlight=False)
 
 
 def _find_rows(console: Console) -> list[Row]:
