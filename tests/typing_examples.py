@@ -97,6 +97,7 @@ def first_and_some_fields(store: divan.Store, guests: divan.Store[Guest]) -> Non
     assert_type(guests.get_many(["ada"], fields=["name"]), list[divan.Document | None])
     assert_type(guests.put_many([guests["ada"], ("bob", {"name": "Bob"})]), list[Guest])
     assert_type(guests.exists(), bool)
+    assert_type(guests.update("ada", {"a.b": divan.Append(1), "c": divan.Discard("x", None)}), Guest)
     assert_type(guests.page(sort="name").items, list[Guest])
     assert_type(guests.page(after="x"), divan.Page[Guest])
 

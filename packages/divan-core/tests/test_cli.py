@@ -326,6 +326,20 @@ def test_page_ends_with_the_option_that_gives_the_next(run: Run, two: str) -> No
     assert run("page", two, "--sort", "-age", "--after", token).code == 5
 
 
+def test_update_takes_paths_and_items_of_lists(run: Run, two: str) -> None:
+    words = ["--append", 'tags="quiet"', "--append", "log=[1,[2]]", "--increment", "stays.count=2"]
+    assert run("update", two, "ada", '{"address.city": "London"}', *words).code == 0
+    row = run("get", two, "ada").row
+    assert (row["tags"], row["log"], row["stays"], row["address"]) == (
+        ["quiet"], [1, [2]], {"count": 2}, {"city": "London"},
+    )  # fmt: skip
+    assert run("update", two, "ada", "--discard", 'tags="quiet"', "--remove", "address.city", "-q").code == 0
+    row = run("get", two, "ada").row
+    assert (row["tags"], row["address"]) == ([], {})
+    assert run("update", two, "ada", "--append", "tags=1", "--discard", "tags=2").code == 2
+    assert run("update", two, "ada", '{"name.first": 1}').code == 5
+
+
 def test_count_takes_a_filter(run: Run, two: str) -> None:
     assert run("count", two, "-w", '{"age": {"$gt": 20}}').out == "1\n"
 

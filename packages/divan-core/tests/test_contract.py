@@ -223,6 +223,30 @@ def test_a_driver_that_knows_neither_fields_nor_put_many_has_both() -> None:
         assert store.get_many(["x", "y"]) == [{"n": 3}, {"n": 2}]
 
 
+def test_a_driver_that_knows_no_nested_changes_has_the_fields_written_by_revision() -> None:
+    class Older(MemoryBackend):
+        def update(self, document_id: str, data: dict[str, Any], **arguments: Any) -> Any:  # type: ignore[override]
+            calls.append((data, arguments.get("remove"), set(arguments)))
+            return super().update(document_id, data, **arguments)
+
+    calls: list[Any] = []
+    with divan.open(Older, database="") as store:
+        store.create({"a": {"b": 1, "c": 2}, "list": [1], "n": 1}, id="x")
+        changes = {"a.b": divan.REMOVE, "list": divan.Append(2), "n": divan.REMOVE, "o.p": Increment(3)}
+        assert store.update("x", changes) == {"a": {"c": 2}, "list": [1, 2], "o": {"p": 3}}
+        ((data, remove, arguments),) = calls
+        assert (data, remove) == ({"a": {"c": 2}, "list": [1, 2], "o": {"p": 3}}, ("n",))
+        assert arguments == {"remove", "rev"}
+        assert store.update_many({"x": {"o.p": Increment(1)}}) == [{"a": {"c": 2}, "list": [1, 2], "o": {"p": 4}}]
+
+
+def test_nested_changes_need_a_revision_or_a_driver_that_makes_them() -> None:
+    with opened(Full) as store:
+        store.create({}, id="x")
+        with pytest.raises(UnsupportedOperation, match=r"^Full does not implement update\(rev=…\)$"):
+            store.update("x", {"a.b": 1})
+
+
 def test_a_driver_that_takes_fields_is_told_of_them_and_may_return_more() -> None:
     asked = []
 

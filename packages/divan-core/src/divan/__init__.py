@@ -1,7 +1,7 @@
 """Keep a program's documents in whichever store its users already run."""
 
 from divan.discovery import BackendInfo, get_backend, list_backends
-from divan.documents import REMOVE, Document, Increment
+from divan.documents import REMOVE, Append, Discard, Document, Increment
 from divan.errors import (
     AmbiguousBackend,
     AuthenticationFailed,
@@ -38,6 +38,7 @@ from divan.store import Page, Store
 __all__ = [
     "REMOVE",
     "AmbiguousBackend",
+    "Append",
     "AuthenticationFailed",
     "BackendInfo",
     "BackendLoadError",
@@ -45,6 +46,7 @@ __all__ = [
     "BulkError",
     "ConnectionFailed",
     "DatabaseNotFound",
+    "Discard",
     "DivanError",
     "Document",
     "DocumentExists",

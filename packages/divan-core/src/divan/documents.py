@@ -1,4 +1,4 @@
-"""The document that a Store hands back, and the two markers that `update` understands beside plain values."""
+"""The document that a Store hands back, and the markers that `update` understands beside plain values."""
 
 from __future__ import annotations
 
@@ -101,6 +101,51 @@ class Increment:
 
     def __hash__(self) -> int:
         return hash((Increment, self.by))
+
+
+class _Items:
+    """What `Append` and `Discard` share."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, *items: Any) -> None:
+        self.items = items
+
+    def __repr__(self) -> str:
+        return f"divan.{type(self).__name__}({', '.join(map(repr, self.items))})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.items == self.items
+
+    __hash__ = None  # type: ignore[assignment]  # the items may have none
+
+
+@final
+class Append(_Items):
+    """Given to `Store.update` as a field's value, adds items at the end of the list that is stored, atomically.
+
+    A missing field counts as an empty list. A field that holds anything but a list is `InvalidDocument`, and the
+    document stays as it was.
+
+    Args:
+        *items: What to add.
+    """
+
+    __slots__ = ()
+
+
+@final
+class Discard(_Items):
+    """Given to `Store.update` as a field's value, removes every equal item from the list that is stored, atomically.
+
+    A missing field stays missing. A field that holds anything but a list is `InvalidDocument`, and the document stays
+    as it was.
+
+    Args:
+        *items: What to remove; values are equal as in a filter.
+    """
+
+    __slots__ = ()
 
 
 def _is_decimal(value: Any) -> bool:

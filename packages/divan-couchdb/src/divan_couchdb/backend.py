@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from divan.backends.base import BaseDivanBackend, Change, Serializer, apply_changes
+from divan.backends.base import BaseDivanBackend, Change, Serializer, Step, apply_changes
 from divan.backends.support import DocumentAccessors
 from divan.documents import Document
 from divan.errors import DocumentExists, DocumentNotFound, InvalidDocument
@@ -90,21 +90,23 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
         data: dict[str, Any],
         remove: Sequence[str] = (),
         increment: Mapping[str, int | float] = {},
+        nested: Sequence[Step] = (),
         rev: str | None = None,
         document: Any = None,
     ) -> Document:
         self._client.begin()
-        claim = Claim.EQUAL if rev is None and not increment else Claim.EXACT
+        claim = Claim.EQUAL if rev is None and not increment and not nested else Claim.EXACT
 
         def write(stored: Raw | None) -> Document:
             merged = None
             if stored is not None:
                 try:
-                    merged = apply_changes(stored, data, remove, increment)
+                    merged = apply_changes(stored, data, remove, increment, nested)
                 except InvalidDocument:
                     pass  # what is stored by now may do
             if merged is None:
-                merged = apply_changes(self._documents.get(document_id, rev), data, remove, increment)
+                current = self._documents.get(document_id, rev)
+                merged = apply_changes(current, data, remove, increment, nested)
             written = self._documents.put(document_id, merged, claim)
             return to_document({**merged, "_id": document_id, "_rev": written})
 
@@ -203,11 +205,14 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
     def update_many(self, changes: Sequence[Change]) -> list[Any]:
         def change(index: int, stored: Raw) -> Raw:
             one = changes[index]
-            return apply_changes(stored, one.data, one.remove, one.increment)
+            return apply_changes(stored, one.data, one.remove, one.increment, one.nested)
+
+        def is_exact(index: int) -> bool:
+            return bool(changes[index].increment or changes[index].nested)
 
         self._client.begin()
         ids = [check_id(one.document_id) for one in changes]
-        return self._bulk.rewrite(ids, change, to_document, is_exact=lambda index: bool(changes[index].increment))
+        return self._bulk.rewrite(ids, change, to_document, is_exact=is_exact)
 
     def delete_many(self, document_ids: Sequence[str]) -> list[Any]:
         def change(index: int, stored: Raw) -> Raw:

@@ -99,12 +99,13 @@ class AsyncStore(Generic[D]):
         return await self.get(id)
 
     async def update(self, id: Id | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
-        """Merge top-level fields into a document, in one atomic step: concurrent updates of other fields are kept.
+        """Merge fields into a document, in one atomic step: concurrent updates of other fields are kept.
 
         Args:
             id: The document's id, or the `Document`.
-            changes: Field name → new value; `None` is stored as null, `divan.REMOVE` removes the field, and
-                `divan.Increment` adds to the number in it.
+            changes: Field name, or dotted path into nested objects, → new value; `None` is stored as null,
+                `divan.REMOVE` removes the field, `divan.Increment` adds to the number in it, and `divan.Append` and
+                `divan.Discard` add and remove items of the list in it. Missing objects on a path are made.
             rev: The revision that the document must still have; `None` to update whatever is there.
 
         Returns:
@@ -113,7 +114,8 @@ class AsyncStore(Generic[D]):
         Raises:
             DocumentNotFound: if there is no such document.
             RevisionConflict: if it has changed since `rev`.
-            InvalidDocument: if a value can't be stored by every store alike, or can't be incremented.
+            InvalidDocument: if a value can't be stored by every store alike, or can't be incremented, what a list is
+                wanted for is none, or something else than an object is on a path; nothing is written then.
         """
         return await self._run(partial(self.sync.update, id, changes, rev))
 

@@ -15,7 +15,7 @@ from divan.backends.support import attempt, matching, readable
 from divan.errors import DocumentNotFound, StoreError, UnsupportedOperation
 from divan.options import Option, Options, Reader, read_options
 from divan.query import Explanation, Query, SortKey, parse
-from divan.updates import Change, apply_changes
+from divan.updates import Change, Step, apply_changes
 
 REQUIRED_METHODS: Final = ("connect", "create", "update", "get_id_for_document", "get_document_attr")
 OPTIONAL_METHODS: Final = (
@@ -128,6 +128,9 @@ class BaseDivanBackend:
         Keyword arguments that a driver may take:
             remove (Sequence[str]): fields to remove.
             increment (Mapping[str, int | float]): numbers to add; see `divan.Increment`.
+            nested (Sequence[Step]): changes at paths and to lists, as `apply_changes` makes them; only passed to a
+                driver that names it, in `update_many` too. For another one the Store reads the document, makes them,
+                and has the fields written by revision.
             rev (str | None): the revision that the document must still have, else `RevisionConflict`.
             document (Any): what this driver returned for the document when it was fetched, or `None`.
 
@@ -320,6 +323,8 @@ def _present(change: Change) -> dict[str, Any]:
         arguments["remove"] = change.remove
     if change.increment:
         arguments["increment"] = change.increment
+    if change.nested:
+        arguments["nested"] = change.nested
     return arguments
 
 
@@ -332,5 +337,6 @@ __all__ = [
     "Query",
     "Serializer",
     "SortKey",
+    "Step",
     "apply_changes",
 ]

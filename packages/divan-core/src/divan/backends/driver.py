@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Final, Protocol
 
 from divan.backends.base import BaseDivanBackend, Change, Explanation, Query, SortKey
+from divan.updates import Step
 
 
 class Driver(Protocol):
@@ -26,6 +27,7 @@ class Driver(Protocol):
         *,
         remove: Sequence[str] = ...,
         increment: Mapping[str, int | float] = ...,
+        nested: Sequence[Step] = ...,
         rev: str | None = ...,
         document: Any = ...,
     ) -> Any: ...
@@ -112,6 +114,15 @@ def is_told_of_fresh_ids(backend: type[BaseDivanBackend], method: str) -> bool:
         method: ``"create"`` or ``"create_many"``.
     """
     return "fresh" in inspect.signature(getattr(backend, method)).parameters
+
+
+def takes_nested_changes(backend: type[BaseDivanBackend]) -> bool:
+    """Whether a backend's `update` names the argument ``nested``; a ``**`` that may take it may also not know it.
+
+    Args:
+        backend: The driver's class.
+    """
+    return "nested" in inspect.signature(backend.update).parameters
 
 
 @cache

@@ -14,7 +14,7 @@ from divan.ids import new_id
 from divan.options import Option, Reader
 from divan.query import Query, SortKey, finish, project
 from divan.serializers import DEFAULT_SERIALIZERS
-from divan.updates import apply_changes
+from divan.updates import Step, apply_changes
 
 _Entry = tuple[int, dict[str, Any]]
 """A document's revision and fields."""
@@ -64,11 +64,12 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
         data: dict[str, Any],
         remove: Sequence[str] = (),
         increment: Mapping[str, int | float] = {},
+        nested: Sequence[Step] = (),
         rev: str | None = None,
     ) -> Document:
         while True:
             old = self._current(document_id, rev)
-            entry = old[0] + 1, copied(apply_changes(old[1], data, remove, increment))
+            entry = old[0] + 1, copied(apply_changes(old[1], data, remove, increment, nested))
             if self._swap(document_id, old, entry):
                 return _document(document_id, entry)
 

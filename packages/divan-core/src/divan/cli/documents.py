@@ -19,6 +19,7 @@ from divan.cli.parsing import (
     opened,
     output_options,
     parse_increment,
+    parse_items,
     reporter_of,
     schema_option,
     where_option,
@@ -101,6 +102,20 @@ def put(
     callback=lambda _ctx, _param, texts: dict(map(parse_increment, texts)),
     help="Add to the number in a field, atomically; may be given several times.",
 )
+@click.option(
+    "--append",
+    multiple=True,
+    metavar="FIELD=JSON",
+    callback=lambda _ctx, _param, texts: dict(parse_items(text, "--append") for text in texts),
+    help="Add an item to the list in a field, or the items of a list; may be given several times.",
+)
+@click.option(
+    "--discard",
+    multiple=True,
+    metavar="FIELD=JSON",
+    callback=lambda _ctx, _param, texts: dict(parse_items(text, "--discard") for text in texts),
+    help="Remove every equal item from the list in a field; may be given several times.",
+)
 @where_option
 @dry_run_option
 @_rev_option
@@ -114,6 +129,8 @@ def update(
     data: str | None,
     remove: tuple[str, ...],
     increment: dict[str, int | float],
+    append: dict[str, list[Any]],
+    discard: dict[str, list[Any]],
     where: dict[str, Any] | None,
     dry_run: bool,
     rev: str | None,
@@ -122,7 +139,8 @@ def update(
 ) -> int:
     """Merge fields into documents.
 
-    Their other fields stay as they are. DATA is as for create; with --remove or --increment it may be left out.
+    Their other fields stay as they are; a dotted name, as in address.city, is a nested object's field. DATA is as for
+    create; with --remove, --increment, --append or --discard it may be left out.
     Without ID, each document's "_id" says which one to update; with --where, all that match get the same changes, and
     how many that were is printed.
     """
@@ -133,10 +151,17 @@ def update(
     for_one = {"ID": id, "--rev": rev, "--if-unchanged": if_unchanged, "--quiet": writing.quiet}
     check_alone(ctx, for_one | {"--all-or-nothing": writing.all_or_nothing}, where, dry_run)
     marks: dict[str, Any] = dict.fromkeys(remove, divan.REMOVE)
-    for name, by in increment.items():
-        if name in marks:
-            raise click.UsageError(f"{name!r} can't be removed and incremented in one update", ctx)
-        marks[name] = divan.Increment(by)
+    given: dict[str, dict[str, Any]] = {
+        "incremented": {name: divan.Increment(by) for name, by in increment.items()},
+        "appended to": {name: divan.Append(*items) for name, items in append.items()},
+        "discarded from": {name: divan.Discard(*items) for name, items in discard.items()},
+    }
+    done = dict.fromkeys(remove, "removed")
+    for what, marked in given.items():
+        for name, mark in marked.items():
+            if name in marks:
+                raise click.UsageError(f"{name!r} can't be {done[name]} and {what} in one update", ctx)
+            marks[name], done[name] = mark, what
     if data is None and marks:
         rows, alone = iter([Row("", None, None, {})]), True
     else:
@@ -145,7 +170,7 @@ def update(
     def changes(row: Row, values: Values) -> dict[str, Any]:
         for name in marks:
             if name in row.fields:
-                raise click.UsageError(f"{name!r} is in the document as well as in --remove or --increment", ctx)
+                raise click.UsageError(f"{name!r} is in the document as well as {done[name]}", ctx)
         return {**values.load(row.fields), **marks}
 
     if where is not None:

@@ -231,6 +231,15 @@ def parse_increment(text: str) -> tuple[str, int | float]:
     return field, value
 
 
+def parse_items(text: str, option: str) -> tuple[str, list[Any]]:
+    """Take ``FIELD=JSON`` apart: the field, and the item, or the items of a list."""
+    field, separator, item = text.partition("=")
+    if not separator or not field:
+        raise divan.InvalidDocument(f"{option} {text}: give FIELD=JSON, as in tags='\"quiet\"'")
+    value = read_json(item, f"{option} {text}", divan.InvalidDocument)
+    return field, value if isinstance(value, list) else [value]
+
+
 def _parse_fields(texts: tuple[str, ...]) -> list[str] | None:
     """The field names of a projection: comma-separated, or a JSON list for names that hold commas."""
     if not texts:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from divan.backends.base import BaseDivanBackend
-from divan.documents import REMOVE, Document, Increment, copied
+from divan.documents import REMOVE, Append, Discard, Document, Increment, copied
 from divan.errors import DivanError, InvalidDocument, InvalidQuery, StoreClosed, StoreError, shown
 from divan.query import ID_PATH, And, Comparison, Node, Not, Query, SortKey, parse, parse_sort
 from divan.serializers import FieldSerializer
 from divan.store.fields import Fields
 from divan.store.schemas import Model
-from divan.updates import Change, split_changes
-from divan.validation import validate_document
+from divan.updates import Change, Step, split_changes, split_nested
+from divan.validation import validate_document, validate_value
 
 _RANGES: Final = frozenset({"$gt", "$gte", "$lt", "$lte"})
 _NO_REVISION: Final = "0"
@@ -116,7 +116,7 @@ class Codec:
 
     def judges_alone(self, change: Change) -> bool:
         """Whether the schema's class judges a change without the document that it changes."""
-        return self._model is None or self._model.judges_alone(change.increment)
+        return self._model is None or (not change.nested and self._model.judges_alone(change.increment))
 
     def check_change(self, change: Change) -> None:
         """Do nothing if the schema's class takes a change in every document.
@@ -149,20 +149,44 @@ class Codec:
 
     def encode_changes(
         self, changes: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], tuple[str, ...], dict[str, int | float]]:
-        """Fields to set in stored form, fields to remove, and numbers to add."""
+    ) -> tuple[dict[str, Any], tuple[str, ...], dict[str, int | float], tuple[Step, ...]]:
+        """Fields to set in stored form, fields to remove, numbers to add, and changes at paths and to lists."""
         if not isinstance(changes, Mapping):
-            return validate_document(changes), (), {}
+            return validate_document(changes), (), {}, ()
+        changes, nested = split_nested(changes)
+        steps = tuple(self._step(path, value) for path, value in nested.items())
         for value in changes.values():
             if value is REMOVE or value.__class__ is Increment:
                 break
         else:
-            return self.encode(self._plain(changes)), (), {}
+            return self.encode(self._plain(changes)), (), {}, steps
         given, remove, increment = split_changes(changes)
         data = self._plain(given)
         amounts = {field: self._amount(field, by) for field, by in increment.items()}
         plain = validate_document({**dict.fromkeys(remove), **amounts})
-        return self.encode(data), remove, {name: plain[name] for name in increment}
+        return self.encode(data), remove, {name: plain[name] for name in increment}, steps
+
+    def _step(self, path: tuple[str, ...], value: Any) -> Step:
+        """A change at a path, its values in stored form."""
+        if value is REMOVE:
+            return Step(path, "remove")
+        if isinstance(value, Increment):
+            field = ".".join(path)
+            return Step(path, "increment", validate_value(self._amount(field, value.by), field))
+        if isinstance(value, Append | Discard):
+            op: Literal["append", "discard"] = "append" if isinstance(value, Append) else "discard"
+            return Step(path, op, self._encode_at(path, list(value.items)))
+        return Step(path, "set", self._encode_at(path, value))
+
+    def _encode_at(self, path: tuple[str, ...], value: Any) -> Any:
+        """A value as it is stored at a path, checked for what it will be a part of."""
+        part = value if self._model is None else self._model.plain(".".join(path), value)
+        for name in reversed(path):
+            part = {name: part}
+        part = self.encode(part)
+        for name in path:
+            part = part[name]
+        return part
 
     def _amount(self, field: str, by: Any) -> Any:
         """What is added to the stored form of a field.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypedDict, TypeVar, cast, overload
 
 from divan.backends.base import BaseDivanBackend
-from divan.backends.driver import Driver, is_told_of_fresh_ids, taken_arguments
+from divan.backends.driver import Driver, is_told_of_fresh_ids, taken_arguments, takes_nested_changes
 from divan.backends.support import attempt
 from divan.documents import REMOVE, Document
 from divan.errors import (
@@ -39,7 +39,7 @@ from divan.store.results import Results
 from divan.store.schemas import Model, read_schema
 from divan.store.where import WhereWriter
 from divan.store.writing import Guard, Puts
-from divan.updates import Change, apply_changes
+from divan.updates import Change, Step, apply_changes
 from divan.validation import check_id
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class Store(Generic[D]):
         self._makes_ids = "document_id" in self._takes["create"]
         self._tells_fresh = is_told_of_fresh_ids(type(backend), "create")
         self._tells_all_fresh = is_told_of_fresh_ids(type(backend), "create_many")
+        self._nests = takes_nested_changes(type(backend))
         self._events = Events(self, plugins)
 
     # One document
@@ -208,12 +209,13 @@ class Store(Generic[D]):
         return True
 
     def update(self, id: Id | Document | D, changes: Mapping[str, Any], rev: str | None = None) -> D:
-        """Merge top-level fields into a document, in one atomic step: concurrent updates of other fields are kept.
+        """Merge fields into a document, in one atomic step: concurrent updates of other fields are kept.
 
         Args:
             id: The document's id, or the `Document`.
-            changes: Field name → new value; `None` is stored as null, `divan.REMOVE` removes the field, and
-                `divan.Increment` adds to the number in it.
+            changes: Field name, or dotted path into nested objects, → new value; `None` is stored as null,
+                `divan.REMOVE` removes the field, `divan.Increment` adds to the number in it, and `divan.Append` and
+                `divan.Discard` add and remove items of the list in it. Missing objects on a path are made.
             rev: The revision that the document must still have; `None` to update whatever is there.
 
         Returns:
@@ -222,11 +224,12 @@ class Store(Generic[D]):
         Raises:
             DocumentNotFound: if there is no such document.
             RevisionConflict: if it has changed since `rev`.
-            InvalidDocument: if a value can't be stored by every store alike, or can't be incremented.
+            InvalidDocument: if a value can't be stored by every store alike, or can't be incremented, what a list is
+                wanted for is none, or something else than an object is on a path; nothing is written then.
         """
         id, guard = self._target("update", id, rev)
         change = self._change(id, changes)
-        return self._done("update", self._update(change, guard), change.data)
+        return self._done("update", self._update(change, guard), change.written)
 
     def _update(self, change: Change, guard: Guard) -> Any:
         """Make an update, unless the schema's class would refuse what it leaves; what the driver returns.
@@ -235,6 +238,8 @@ class Store(Generic[D]):
         written only if that is still there.
         """
         id = change.document_id
+        if change.nested and not self._nests:
+            return self._update_nested(change, guard)
         if self._codec.judges_alone(change):
             self._codec.check_change(change)
             return self._backend.update(id, change.data, **_operators(change), **guard)
@@ -245,7 +250,7 @@ class Store(Generic[D]):
             rev = guard.get("rev")
             if rev is not None and rev != current.rev:
                 break
-            self._codec.check(apply_changes(current, change.data, change.remove, change.increment), id)
+            self._codec.check(apply_changes(current, *change[1:]), id)
             if current.rev is not None and "rev" in self._takes["update"]:
                 guard["rev"] = current.rev
             try:
@@ -256,6 +261,32 @@ class Store(Generic[D]):
                 guard.pop("rev", None)
                 guard.pop("document", None)
         raise RevisionConflict(id, guard.get("rev"))
+
+    def _update_nested(self, change: Change, guard: Guard) -> Any:
+        """Make changes at paths and to lists for a driver that can't: read, change, and write by revision."""
+        id = change.document_id
+        rev = guard.get("rev")
+        guard.pop("document", None)
+        for _ in range(_UPDATE_ATTEMPTS):
+            current = self._codec.adopt(self._backend.get_document_for_id(id))
+            if rev is not None and rev != current.rev:
+                break
+            if current.rev is None:
+                raise self._unsupported("get_revision_for_document()")
+            fields = apply_changes(current, *change[1:])
+            self._codec.check(fields, id)
+            names = {*change.data, *change.remove, *change.increment, *(step.path[0] for step in change.nested)}
+            data = {name: fields[name] for name in names if name in fields}
+            plain = Change(id, data, tuple(name for name in names if name in current and name not in fields))
+            guard["rev"] = current.rev
+            if "document" in self._takes["update"] and current.native is not None:
+                guard["document"] = current.native
+            try:
+                return self._backend.update(id, plain.data, **_operators(plain), **guard)
+            except RevisionConflict:
+                if rev is not None:
+                    raise
+        raise RevisionConflict(id, rev)
 
     def _update_each(self, changes: list[Change]) -> Sequence[Any]:
         """Make a batch of updates as `_update` makes one, with one result each: together if all are judged alone."""
@@ -279,6 +310,10 @@ class Store(Generic[D]):
             self._require("update", "remove")
         if change.increment:
             self._require("update", "increment")
+        if change.nested and not self._nests:
+            self._require("update", "rev")
+            if not self.backend.implements("get_document_for_id"):
+                raise self._unsupported("get_document_for_id()")
         return change
 
     def replace(self, id: Id | Document | D, data: Mapping[str, Any] | D, rev: str | None = None) -> D:
@@ -736,7 +771,15 @@ class Store(Generic[D]):
             return self._change(self._id_of(target), wanted)
 
         items = changes.items() if isinstance(changes, Mapping) else changes
-        send = self._update_each if self._codec.model else lambda batch: self._backend.update_many(batch)
+
+        def send(batch: list[Change]) -> Sequence[Any]:
+            if self._codec.model is not None:
+                return self._update_each(batch)
+            if not self._nests and any(change.nested for change in batch):
+                self._codec.check_open()
+                return [attempt(self._update, change, Guard()) for change in batch]
+            return self._backend.update_many(batch)
+
         return self._bulk("update", items, prepare, send)
 
     def delete_many(self, ids: Iterable[Id | Document | D]) -> list[str]:
@@ -808,7 +851,7 @@ class Store(Generic[D]):
                 guard["document"] = document.native
             raw = self._update(change._replace(document_id=document.id), guard)
             if self._events.tells:
-                self._done("update", raw, change.data)
+                self._done("update", raw, change.written)
 
         # One that takes the document spares itself reading it again.
         return self._write_where("update_where", query, None if takes_document else (), write)
@@ -1013,6 +1056,7 @@ class _Operators(TypedDict, total=False):
 
     remove: Sequence[str]
     increment: Mapping[str, int | float]
+    nested: Sequence[Step]
 
 
 def _operators(change: Change) -> _Operators:
@@ -1021,4 +1065,6 @@ def _operators(change: Change) -> _Operators:
         operators["remove"] = change.remove
     if change.increment:
         operators["increment"] = change.increment
+    if change.nested:
+        operators["nested"] = change.nested
     return operators

@@ -32,7 +32,8 @@ one means.
 **Parts of the suite** are classes of their own, to be mixed at will: `Crud`, `Privacy`, `Update`, `Removal`,
 `Increments`, `Revisions`, `QueryMeaning`, `GeneratedQueries`, `First`, `Pages`, `Reading`, `Projections`, `Indexes`,
 `Bulk`, `Puts`, `Ids`, `IdField`, `BadDocuments`, `GoodDocuments`, `Text`, `Numbers`, `FieldTypes`, `Life`, `Errors`,
-`Network`, `Secrets`, `Threads` (with `LostUpdates` in it), `WhereWrites`, `RandomCalls`.
+`Network`, `Secrets`, `Threads` (with `LostUpdates` in it), `WhereWrites`, `NestedUpdates`,
+`RandomCalls`.
 
 **Sizes**: `StoreChecks.threads`, `rounds` and `sequences` are class attributes. With ``-p divan.testing.plugin`` pytest
 also takes ``--divan-threads``, ``--divan-rounds`` and ``--divan-sequences`` (10,000 of them make a long run), and ends
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from divan.testing.checks.id_field import IdField
     from divan.testing.checks.ids import Ids
     from divan.testing.checks.indexes import Indexes
+    from divan.testing.checks.nested import NestedUpdates
     from divan.testing.checks.network import Network
     from divan.testing.checks.numbers import Numbers
     from divan.testing.checks.pages import Pages
@@ -96,7 +98,8 @@ _HOMES: Final = {
     "First": "checks.first", "GeneratedQueries": "checks.queries", "GoodDocuments": "checks.documents",
     "IdField": "checks.id_field", "Ids": "checks.ids",
     "Increments": "checks.updates", "Indexes": "checks.indexes", "Life": "checks.errors",
-    "LostUpdates": "checks.concurrency", "Network": "checks.network", "Numbers": "checks.numbers",
+    "LostUpdates": "checks.concurrency", "NestedUpdates": "checks.nested",
+    "Network": "checks.network", "Numbers": "checks.numbers",
     "NEGATIVE_ZERO": "limits",
     "Pages": "checks.pages", "Privacy": "checks.crud", "Projections": "checks.projections", "Puts": "checks.puts",
     "QueryMeaning": "checks.queries", "RandomCalls": "checks.random_calls",
@@ -162,6 +165,7 @@ __all__ = [
     "Indexes",
     "Life",
     "LostUpdates",
+    "NestedUpdates",
     "Network",
     "Numbers",
     "Pages",

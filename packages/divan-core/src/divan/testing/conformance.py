@@ -13,6 +13,7 @@ from divan.testing.checks.first import First
 from divan.testing.checks.id_field import IdField
 from divan.testing.checks.ids import Ids
 from divan.testing.checks.indexes import Indexes
+from divan.testing.checks.nested import NestedUpdates
 from divan.testing.checks.network import Network
 from divan.testing.checks.numbers import Numbers
 from divan.testing.checks.pages import Pages
@@ -32,6 +33,7 @@ from divan.testing.checks.where_writes import WhereWrites
 # for the first failure to point at what is broken.
 class Conformance(
     RandomCalls,
+    NestedUpdates,
     WhereWrites,
     Threads,
     Secrets,

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 import divan
-from divan import BulkError, DivanError, Document, Store
+from divan import BulkError, DivanError, Document, InvalidDocument, Store
 from divan.backends.support import attempt
 from divan.ids import new_id
 from divan.testing import strategies
 from divan.testing.base import can_empty, can_iterate, empty
 from divan.testing.comparing import as_json
 from divan.testing.reporting import lacking
-from divan.updates import split_changes
+from divan.updates import split_changes, split_nested
 
 PICKS = st.integers(0, 9)
 """Which of a sequence's few ids a call is about; see `_Calls.pick`."""
@@ -202,6 +202,12 @@ class _Calls(RuleBasedStateMachine):
         """Whether the backend takes such changes; in a bulk call, those that it does not would hide the others."""
         _, remove, increment = split_changes(changes)
         takes = self.backend.accepts
+        try:
+            _, nested = split_nested(changes)
+        except InvalidDocument:
+            nested = {}
+        if nested and not (takes("update", "rev") and self.backend.implements("get_document_for_id")):
+            return False
         return not (remove and not takes("update", "remove")) and not (increment and not takes("update", "increment"))
 
     def compare(

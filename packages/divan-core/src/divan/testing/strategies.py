@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from divan import REMOVE, Increment
+from divan import REMOVE, Append, Discard, Increment
 from divan.query import COMPARISONS
 from divan.testing.limits import BIG_INTS, TINY_FLOATS
 
@@ -45,12 +45,19 @@ def documents(limits: Collection[str] = ()) -> st.SearchStrategy[dict[str, Any]]
 
 
 def changes(limits: Collection[str] = ()) -> st.SearchStrategy[dict[str, Any]]:
-    """Changes for an update: values, `REMOVE` and `Increment`."""
+    """Changes for an update: values, `REMOVE`, `Increment`, `Append` and `Discard`, at fields and paths."""
     by = st.integers(-3, 3) | st.sampled_from([0.5, 1.0, -0.25, 1e308])
     if BIG_INTS not in limits:
         by |= st.sampled_from([2**53, 2**63 - 1])
-    change = st.one_of(values(limits), st.just(REMOVE), by.map(Increment))
-    return st.dictionaries(st.sampled_from(FIELDS), change, max_size=3)
+    items = st.lists(values(limits), max_size=2)
+    change = st.one_of(
+        values(limits),
+        st.just(REMOVE),
+        by.map(Increment),
+        items.map(lambda found: Append(*found)),
+        items.map(lambda found: Discard(*found)),
+    )
+    return st.dictionaries(st.sampled_from([*FIELDS, *FIELDS, *PATHS]), change, max_size=3)
 
 
 def filters(limits: Collection[str] = ()) -> st.SearchStrategy[dict[str, Any]]:

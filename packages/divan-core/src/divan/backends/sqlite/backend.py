@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from divan.backends.base import BaseDivanBackend, Change, Serializer
+from divan.backends.base import BaseDivanBackend, Change, Serializer, Step
 from divan.backends.sqlite.bulk import (
     create_documents,
     delete_documents,
@@ -90,9 +90,10 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
         data: dict[str, Any],
         remove: Sequence[str] = (),
         increment: Mapping[str, int | float] = {},
+        nested: Sequence[Step] = (),
         rev: str | None = None,
     ) -> Document:
-        return self._file.transaction(merge, self._sql, document_id, data, remove, increment, rev)
+        return self._file.transaction(merge, self._sql, document_id, data, remove, increment, nested, rev)
 
     def replace(
         self,

@@ -12,7 +12,7 @@ from divan.backends.sqlite.sql import Statements
 from divan.backends.support import first_revision
 from divan.documents import Document
 from divan.errors import DocumentExists, DocumentNotFound, RevisionConflict, StoreError, shown
-from divan.updates import apply_changes
+from divan.updates import Step, apply_changes
 
 # JSON
 
@@ -154,6 +154,7 @@ def merge(
     data: Mapping[str, Any],
     remove: Sequence[str] = (),
     increment: Mapping[str, int | float] = {},
+    nested: Sequence[Step] = (),
     rev: str | None = None,
 ) -> Document:
     """Update a document by reading and writing it, within a transaction: one that can't be read stays as it is.
@@ -165,12 +166,13 @@ def merge(
         data: Fields to set.
         remove: Fields to remove.
         increment: Numbers to add, by field.
+        nested: Changes at paths and to lists.
         rev: The revision that the document must have, or `None` for any.
 
     Raises:
         DocumentNotFound: if there is no such document.
         RevisionConflict: if it has another revision.
-        InvalidDocument: if a field to increment holds no number, or the sum can't be stored.
+        InvalidDocument: if a change can't be made of what is stored.
         StoreError: if the document can't be read, or holds what can't be written again.
     """
     try:
@@ -183,7 +185,7 @@ def merge(
         raise DocumentNotFound(document_id)
     if rev is not None and rev != str(row[0]):
         raise RevisionConflict(document_id, rev)
-    fields = apply_changes(read(document_id, row[0], row[1]), data, remove, increment)
+    fields = apply_changes(read(document_id, row[0], row[1]), data, remove, increment, nested)
     try:
         body = encode(fields)
         try:

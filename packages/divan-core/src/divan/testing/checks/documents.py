@@ -134,12 +134,18 @@ class BadDocuments(StoreChecks):
     @pytest.mark.parametrize(("make", "named"), BAD.values(), ids=BAD)
     def test_document_is_refused_by_every_other_write(self, store: Store, make: Callable[[], Any], named: str) -> None:
         document = store.create({"kept": 1})
-        for write in (store.update, store.replace, store.put):
+        for write in (store.replace, store.put):
             with pytest.raises(InvalidDocument):
                 write(document.id, make())
+        made = make()
+        is_path = isinstance(made, dict) and list(made) == ["a.b"]  # which an update understands
+        if not is_path:
+            with pytest.raises(InvalidDocument):
+                store.update(document.id, make())
         if isinstance(make(), dict):
             assert isinstance(failing(lambda: store.create_many([make()])).errors[0], InvalidDocument)
-        assert isinstance(failing(lambda: store.update_many([(document.id, make())])).errors[0], InvalidDocument)
+        if not is_path:
+            assert isinstance(failing(lambda: store.update_many([(document.id, make())])).errors[0], InvalidDocument)
         assert store.get(document.id) == {"kept": 1}
 
     def test_refused_documents_are_not_written(self, store: Store) -> None:
