@@ -9,7 +9,7 @@ import re
 import typing
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypedDict, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 from uuid import UUID
 
 import attrs
@@ -19,6 +19,7 @@ import pydantic
 import pytest
 from divan import InvalidDocument, InvalidSchema, Scaled, Store
 from pydantic.alias_generators import to_camel
+from typing_extensions import TypedDict
 
 from tests.support.classes import equal, fields_of, make
 

@@ -120,6 +120,15 @@ def field_names(cls: Any) -> list[str] | None:
     return None
 
 
+def is_typed_dict(cls: Any) -> bool:
+    """Whether a class is a TypedDict, of `typing` or of typing_extensions, whose `typing` does not know.
+
+    Args:
+        cls: A class of any kind.
+    """
+    return isinstance(cls, type) and issubclass(cls, dict) and hasattr(cls, "__required_keys__")
+
+
 def is_root(cls: Any) -> bool:
     """Whether a class is a pydantic model of one value, which has no name.
 
@@ -160,7 +169,8 @@ _PYDANTIC: Final = {
     "SecretBytes": "BinaryField",
 }
 """Classes of pydantic's that stand for others in annotations, and are no subclasses of theirs."""
-_WRAPPERS: Final = (typing.Required, typing.NotRequired, typing.Final, typing.ClassVar)
+_WRAPPERS: Final = ("Required", "NotRequired", "ReadOnly", "Final", "ClassVar")
+"""Of `typing` and of typing_extensions."""
 
 
 class _Reader:
@@ -194,7 +204,7 @@ class _Reader:
                 if _is_pydantics(type(extra), "Json"):
                     self._refuse_json(path)
             return self.shape(arguments[0], path, parameters, stack)
-        if origin in _WRAPPERS:
+        if getattr(origin, "_name", None) in _WRAPPERS:
             return self.shape(arguments[0], path, parameters, stack)
         if origin is typing.Union or origin is types.UnionType:
             return self._union(annotation, arguments, path, parameters, stack)
@@ -231,7 +241,7 @@ class _Reader:
             return {path: field_type}
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
             return self._union(cls, list(annotations_of(cls).values()), path, parameters, stack)
-        if field_names(cls) is None and not typing.is_typeddict(cls):
+        if field_names(cls) is None and not is_typed_dict(cls):
             return {path: None}
         if is_root(cls):
             return self.shape(annotations_of(cls)["root"], path, parameters, stack)

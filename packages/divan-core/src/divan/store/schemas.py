@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from divan.documents import Document
 from divan.errors import InvalidDocument, InvalidID, InvalidSchema
-from divan.store.annotations import METADATA, Types, read_types
+from divan.store.annotations import METADATA, Types, is_typed_dict, read_types
 from divan.store.classes import Library, id_class, library_of
 from divan.store.instances import SCALARS, Opaque, difference, members, plain
 
@@ -258,7 +258,7 @@ def read_schema(schema: Any) -> Schema:
     if isinstance(form_fields, Mapping):  # django.forms.Form
         return Schema(dict(form_fields), {}, None)
     if isinstance(schema, type):
-        if typing.is_typeddict(schema):
+        if is_typed_dict(schema):
             declared = read_types(schema)
             return Schema(declared.fields, declared.links, None)
         if any(hasattr(schema, mark) for mark in _MARKS):
