@@ -103,7 +103,6 @@ class Store(Generic[D]):
         self.fields: Mapping[str, FieldSerializer] = fields
         self._codec = Codec(backend, fields, links, model)
         self._encode = self._codec.encode_whole
-        self._checks = model is not None and backend.implements("get_document_for_id")
         self._give: Callable[[Document], D] = self._codec.give
         self._document = self._codec.document
         self._found = self._codec.found if model is None else self._codec.found_instance
@@ -242,8 +241,6 @@ class Store(Generic[D]):
             return self._update_nested(change, guard)
         if self._codec.judges_alone(change):
             self._codec.check_change(change)
-            return self._backend.update(id, change.data, **_operators(change), **guard)
-        if not self._checks:
             return self._backend.update(id, change.data, **_operators(change), **guard)
         for _ in range(_UPDATE_ATTEMPTS):
             current = self._codec.adopt(self._backend.get_document_for_id(id))

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from divan.testing import generate, limits, strategies
     from divan.testing.base import StoreChecks
     from divan.testing.checks.bulk import Bulk
+    from divan.testing.checks.classes import Classes
     from divan.testing.checks.concurrency import LostUpdates, Threads
     from divan.testing.checks.crud import Crud, Privacy
     from divan.testing.checks.documents import BadDocuments, GoodDocuments
@@ -93,7 +94,8 @@ if TYPE_CHECKING:
 
 _HOMES: Final = {
     "BIG_INTS": "limits", "LARGE_DOCUMENTS": "limits", "SCRIPT_NAMES": "limits", "TINY_FLOATS": "limits",
-    "WHOLE_FLOATS": "limits", "BadDocuments": "checks.documents", "Bulk": "checks.bulk", "Conformance": "conformance",
+    "WHOLE_FLOATS": "limits", "BadDocuments": "checks.documents", "Bulk": "checks.bulk", "Classes": "checks.classes",
+    "Conformance": "conformance",
     "Crud": "checks.crud", "Errors": "checks.errors", "FieldTypes": "checks.field_types",
     "First": "checks.first", "GeneratedQueries": "checks.queries", "GoodDocuments": "checks.documents",
     "IdField": "checks.id_field", "Ids": "checks.ids",
@@ -152,6 +154,7 @@ __all__ = [
     "WHOLE_FLOATS",
     "BadDocuments",
     "Bulk",
+    "Classes",
     "Conformance",
     "Crud",
     "Errors",

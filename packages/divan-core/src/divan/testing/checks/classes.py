@@ -148,9 +148,13 @@ class Classes(StoreChecks):
 
     def test_a_bulk_call_refuses_no_more_than_what_the_class_does(self, stays: Store[Any]) -> None:
         with pytest.raises(BulkError) as caught:
-            stays.create_many([("a", _stay()), ("b", {"nights": 1}), ("c", _stay())])
-        assert {type(error) for error in caught.value.errors.values()} == {InvalidDocument}
-        assert {stay.id for stay in stays} == {"a", "c"}
+            stays.create_many([_stay(), {"nights": 1}, _stay(nights=3)])
+        assert {index: type(error) for index, error in caught.value.errors.items()} == {1: InvalidDocument}
+        assert sorted(stay.nights for stay in stays) == [2, 3]
+
+    def test_a_bulk_update_refuses_no_more_than_what_the_class_does(self, stays: Store[Any]) -> None:
+        stays.put_many([("a", _stay()), ("c", _stay())])
+        stays.update("c", {"nights": 4})
         with pytest.raises(BulkError) as caught:
             stays.update_many([("a", {"nights": 0}), ("c", {"nights": 5})])
         assert set(caught.value.errors) == {0}

@@ -106,7 +106,7 @@ class Pages(StoreChecks):
         with pytest.raises(InvalidQuery):
             store.page(limit=limit)
 
-    def test_field_types_are_applied(self, store: Store, open_store: Callable[..., Store]) -> None:
+    def test_field_types_are_applied_to_pages(self, store: Store, open_store: Callable[..., Store]) -> None:
         typed = open_store(schema={"day": "DateField"})
         store.create_many([("a", {"day": "2026-12-01"}), ("b", {"day": "2026-12-03"}), ("c", {"day": "2026-12-02"})])
         days = [one["day"].day for page in _pages(typed, {}, "day", 1) for one in page]

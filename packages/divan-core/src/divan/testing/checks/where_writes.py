@@ -62,7 +62,7 @@ class WhereWrites(LostUpdates):
         assert crowd.count() == 0
 
     @pytest.mark.parametrize("where", [None, {"$where": "1"}, {"n": {"$near": 1}}, "open"])
-    def test_what_is_no_filter_is_refused(self, crowd: Store, where: Any) -> None:
+    def test_what_is_no_filter_writes_nothing(self, crowd: Store, where: Any) -> None:
         with pytest.raises(InvalidQuery):
             crowd.update_where(where, {"n": 0})
         with pytest.raises(InvalidQuery):
