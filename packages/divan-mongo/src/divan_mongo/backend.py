@@ -253,6 +253,9 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
     def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Document | DivanError]:
         return self._calls.run(bulk.create_many, self.collection, items, self._label)
 
+    def put_many(self, items: Sequence[tuple[str, dict[str, Any]]]) -> list[Document | DivanError]:
+        return self._calls.run(bulk.put_many, self.collection, items, self._replace, self._label)
+
     def get_many(self, document_ids: Sequence[str]) -> list[Document | DivanError | None]:
         return self._calls.read(bulk.get_many, self.collection, document_ids, self._label)
 

@@ -11,13 +11,21 @@ from divan.documents import Document, copied
 from divan.errors import DivanError, DocumentExists, DocumentNotFound, StoreError
 from divan.ids import new_id
 from divan.updates import Change
-from pymongo import UpdateOne
+from pymongo import ReplaceOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError
 
 from divan_mongo.documents import build_document, object_id, update_command
-from divan_mongo.errors import NOT_INCREMENTABLE, changed_unreadably, translate, translate_code, translating
+from divan_mongo.errors import (
+    NOT_INCREMENTABLE,
+    changed_unreadably,
+    is_taken_id,
+    translate,
+    translate_code,
+    translating,
+)
 from divan_mongo.pages import read_page, search
+from divan_mongo.values import CODEC_OPTIONS
 
 _LARGE: Final = 15 * 2**20  # bytes; a command of MongoDB's takes 16 MiB
 
@@ -86,6 +94,52 @@ def _insert_again(collection: _Documents, raw: dict[str, Any], label: str) -> Di
     except DocumentTooLarge as error:
         return translate(error, label, raw["_id"])
     return None
+
+
+def put_many(
+    collection: _Documents,
+    items: Sequence[tuple[str, dict[str, Any]]],
+    replace: Callable[..., Document],
+    label: str,
+) -> list[Document | DivanError]:
+    """Create or overwrite documents; see `BaseDivanBackend.put_many`.
+
+    Args:
+        collection: Where they are.
+        items: Id and fields of each.
+        replace: Replaces a single document, for what a bulk command can't do.
+        label: How messages call the collection.
+    """
+    results: dict[int, Document | DivanError] = {}
+    with translating(label):
+        for positions in rounds([document_id for document_id, _ in items]):
+            singles: list[int] = []
+            sent: list[int] = []
+            commands: list[ReplaceOne[dict[str, Any]]] = []
+            for position in positions:
+                document_id, data = items[position]
+                revision = first_revision()
+                raw = {"_id": document_id, "_rev": revision, **data}
+                if object_id(document_id) or len(encode(raw, codec_options=CODEC_OPTIONS)) > _LARGE:
+                    singles.append(position)
+                    continue
+                sent.append(position)
+                commands.append(ReplaceOne({"_id": document_id}, raw, upsert=True))
+                results[position] = build_document(data, document_id, str(revision))
+            try:
+                if commands:
+                    collection.bulk_write(commands, ordered=False)
+            except BulkWriteError as error:
+                for failed in _write_errors(error):
+                    position = sent[failed["index"]]
+                    if is_taken_id(failed):  # somebody created it meanwhile
+                        singles.append(position)
+                    else:
+                        results[position] = translate_code(failed["code"], failed, label, items[position][0])
+            for position in singles:
+                document_id, data = items[position]
+                results[position] = attempt(replace, document_id, data, None, True)
+    return [results[position] for position in range(len(items))]
 
 
 def get_many(collection: _Documents, ids: Sequence[str], label: str) -> list[Document | DivanError | None]:

@@ -104,6 +104,9 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
     def create_many(self, items: Sequence[tuple[str | None, dict[str, Any]]]) -> list[Document | DivanError]:
         return bulk.create_many(self._client, self._keyspace, items)
 
+    def put_many(self, items: Sequence[tuple[str, dict[str, Any]]]) -> list[Document | DivanError]:
+        return bulk.put_many(self._client, self._keyspace, items)
+
     def get_many(self, document_ids: Sequence[str]) -> list[Document | None]:
         return bulk.get_many(self._client, self._keyspace, document_ids)
 

@@ -22,10 +22,12 @@ from divan_redis.documents import (
     is_doubtful,
     new_revision,
     read_doubtful,
+    replace_arguments,
+    replaced,
     update_arguments,
     updated,
 )
-from divan_redis.scripts import CREATE, DELETE, UPDATE
+from divan_redis.scripts import CREATE, DELETE, REPLACE, UPDATE
 
 
 def create_many(
@@ -43,6 +45,26 @@ def create_many(
         CREATE, [(keyspace.key(document_id), *create_arguments(data, rev)) for document_id, data, rev in made]
     )
     return [attempt(created, *document, reply) for document, reply in zip(made, replies, strict=True)]
+
+
+def put_many(
+    client: Client, keyspace: Keyspace, items: Sequence[tuple[str, dict[str, Any]]]
+) -> list[Document | DivanError]:
+    """Create documents, or overwrite those that exist.
+
+    Args:
+        client: The client to write with.
+        keyspace: The database's keys.
+        items: Id and fields of each; a document may come several times.
+    """
+    replies = client.run_many(
+        REPLACE,
+        [(keyspace.key(document_id), *replace_arguments(data, None, upsert=True)) for document_id, data in items],
+    )
+    return [
+        attempt(replaced, document_id, data, None, reply)
+        for (document_id, data), reply in zip(items, replies, strict=True)
+    ]
 
 
 def get_many(client: Client, keyspace: Keyspace, document_ids: Sequence[str]) -> list[Document | None]:

@@ -12,6 +12,7 @@ from divan.backends.sqlite.bulk import (
     delete_documents,
     get_document,
     get_documents,
+    put_documents,
     update_documents,
 )
 from divan.backends.sqlite.connections import DatabaseFile
@@ -144,6 +145,9 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
 
     def get_many(self, document_ids: Sequence[str]) -> list[Any]:
         return get_documents(self._file, self._sql, document_ids)
+
+    def put_many(self, items: Sequence[tuple[str, dict[str, Any]]]) -> list[Document]:
+        return put_documents(self._file, self._sql, items)
 
     def update_many(self, changes: Sequence[Change]) -> list[Document | DivanError]:
         return update_documents(self._file, self._sql, changes)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from divan.backends.sqlite.connections import DatabaseFile
-from divan.backends.sqlite.documents import encode, merge, new_row, read, unreadable
+from divan.backends.sqlite.documents import encode, merge, new_row, read, run, unreadable
 from divan.backends.sqlite.errors import is_taken, is_unreadable
 from divan.backends.sqlite.sql import Statements
 from divan.backends.support import attempt
@@ -41,6 +41,18 @@ def _insert(writer: sqlite3.Cursor, sql: Statements, rows: Sequence[tuple[str, i
     # An id was taken: once more, one by one, to learn which.
     writer.execute("ROLLBACK TO none")
     return [index for index, row in enumerate(rows) if not writer.execute(sql.insert_or_skip, row).rowcount]
+
+
+def put_documents(file: DatabaseFile, sql: Statements, items: Sequence[tuple[str, dict[str, Any]]]) -> list[Document]:
+    """Create documents, or overwrite those that exist; one result an item, in order."""
+    rows = [new_row(document_id, data) for document_id, data in items]
+    revisions = file.transaction(_put, sql, rows)
+    return [Document(data, document_id, rev) for (document_id, data), rev in zip(items, revisions, strict=True)]
+
+
+def _put(writer: sqlite3.Cursor, sql: Statements, rows: Sequence[tuple[str, int, str]]) -> list[str]:
+    """Write the rows within a transaction; their revisions."""
+    return [str(run(writer, sql.upsert, row)[0][0]) for row in rows]
 
 
 def get_document(file: DatabaseFile, sql: Statements, document_id: str) -> Document:
