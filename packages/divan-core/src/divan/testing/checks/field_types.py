@@ -77,6 +77,16 @@ each_series = pytest.mark.parametrize(("field_type", "values"), SERIES.values(),
 class FieldTypes(StoreChecks):
     """A schema's field types."""
 
+    def test_a_listing_names_the_document_that_a_field_type_refuses(
+        self, store: Store, open_store: Callable[..., Store]
+    ) -> None:
+        store.create({"n": 1, "day": "no day"}, id="bad")
+        typed = open_store(schema={"day": "DateField"})
+        for listing in (typed, typed.find(), typed.find({"n": 1}), typed.find({"n": 1}, sort="n", fields=["day"])):
+            with pytest.raises(InvalidDocument, match="'bad'") as caught:
+                list(listing)
+            assert caught.value.document_id == "bad"
+
     @pytest.fixture
     def typed(self, open_store: Callable[..., Store]) -> Callable[[Any], Store]:
         """Opens a Store whose field ``v`` has a field type."""
