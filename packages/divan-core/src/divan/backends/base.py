@@ -20,7 +20,8 @@ from divan.updates import Change, Step, apply_changes
 REQUIRED_METHODS: Final = ("connect", "create", "update", "get_id_for_document", "get_document_attr")
 OPTIONAL_METHODS: Final = (
     "get_document_for_id", "delete", "replace", "get_revision_for_document", "iter_documents", "find", "count",
-    "create_many", "put_many", "get_many", "update_many", "delete_many", "ensure_index", "explain", "ping", "close",
+    "create_many", "put_many", "get_many", "update_many", "delete_many", "update_matching",
+    "delete_matching", "ensure_index", "explain", "ping", "close",
 )  # fmt: skip
 
 Serializer = Mapping[str, Any]
@@ -264,6 +265,31 @@ class BaseDivanBackend:
     def delete_many(self, document_ids: Sequence[str]) -> list[Any]:
         """Delete several documents; one result an id, in order: `None`, or a `DivanError`."""
         return [attempt(self.delete, document_id) for document_id in document_ids]
+
+    def update_matching(self, where: Query, changes: Sequence[Change]) -> list[Any]:
+        """Update those of several documents that match a filter at that moment; each in one atomic step.
+
+        Without it the Store updates them one by one, by revision.
+
+        Args:
+            where: The filter.
+            changes: One a document.
+
+        Returns:
+            One result a change, in order: the stored document, `None` if it is gone or does not match, or a
+            `DivanError`.
+        """
+        self._lacks("update_matching")
+
+    def delete_matching(self, where: Query, document_ids: Sequence[str]) -> list[Any]:
+        """Delete those of several documents that match a filter at that moment; each in one atomic step.
+
+        Without it the Store deletes them one by one, by revision.
+
+        Returns:
+            One result an id, in order: `True`, `None` if it is gone or does not match, or a `DivanError`.
+        """
+        self._lacks("delete_matching")
 
     def ensure_index(self, *fields: str) -> str | None:
         """Make `find` on these dotted paths fast; returns the index's name, or `None` if the store has no indexes."""

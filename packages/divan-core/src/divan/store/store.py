@@ -25,6 +25,7 @@ from divan.query import (
     Query,
     SortKey,
     comparisons,
+    is_about_id,
     parse,
     parse_bound,
     parse_fields,
@@ -850,6 +851,8 @@ class Store(Generic[D]):
             if self._events.tells:
                 self._done("update", raw, change.written)
 
+        if self._together("update_matching", query) and self._takes_all(change):
+            return self._update_matching(query, change, changes)
         # One that takes the document spares itself reading it again.
         return self._write_where("update_where", query, None if takes_document else (), write)
 
@@ -877,7 +880,60 @@ class Store(Generic[D]):
             if self._events.tells:
                 self._events.tell("delete", document.id, None)
 
-        return self._write_where("delete_where", query, (), write)
+        if not self._together("delete_matching", query):
+            return self._write_where("delete_where", query, (), write)
+
+        def ask(id: str) -> None:
+            if self._events.asks:
+                self._events.ask("delete", id, None)
+
+        def tell(id: str, _: Any) -> None:
+            if self._events.tells:
+                self._events.tell("delete", id, None)
+
+        return self._write_together(
+            "delete_where", query, ask, lambda ids: self._backend.delete_matching(query, ids), tell
+        )
+
+    def _update_matching(self, query: Query, change: Change, changes: Mapping[str, Any]) -> int:
+        def ask(id: str) -> None:
+            if self._events.asks:
+                self._events.ask("update", id, changes)
+
+        def send(ids: list[str]) -> Sequence[Any]:
+            return self._backend.update_matching(query, [change._replace(document_id=id) for id in ids])
+
+        def tell(_: str, answer: Any) -> None:
+            if self._events.tells:
+                self._done("update", answer, change.written)
+
+        return self._write_together("update_where", query, ask, send, tell)
+
+    def _together(self, method: str, query: Query) -> bool:
+        """Whether a driver writes to a batch of what matches in one call, and understands the filter."""
+        return self.backend.implements(method) and (self.backend.takes_id_field or not is_about_id(query.tree))
+
+    def _takes_all(self, change: Change) -> bool:
+        """Whether a change may be made in any document, for the driver and for the schema's class."""
+        if (change.nested and not self._nests) or not self._codec.judges_alone(change):
+            return False
+        return attempt(self._codec.check_change, change) is None
+
+    def _write_together(
+        self,
+        call: str,
+        query: Query,
+        ask: Callable[[str], None],
+        send: Callable[[list[str]], Sequence[Any]],
+        tell: Callable[[str, Any], None],
+    ) -> int:
+        source = self._queries.find(self._backend, query, (), None, 0, ())
+        found = Results(_as_it_is, source, self._codec.check_open)
+        writer = WhereWriter(self._backend, self._codec, query)
+        try:
+            return writer.run_together(call, found, self.backend.batch_size, ask, send, tell)
+        finally:
+            found.close()
 
     def _matching(self, method: Literal["update", "delete"], where: Mapping[str, Any]) -> Query:
         """The parsed filter of what is to be written, by a driver that can tell whether it still is what was read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from divan.backends.driver import Driver
@@ -18,6 +18,7 @@ from divan.errors import (
     WriteVetoed,
 )
 from divan.query import Query
+from divan.store.bulk import batches, check_answers
 from divan.store.codec import Codec
 
 _ATTEMPTS: Final = 1000  # each of which fails only because somebody else's write did not
@@ -59,6 +60,61 @@ class WhereWriter:
                     if not isinstance(error, _OF_ONE_DOCUMENT) and error is not raw:
                         raise
                     results.append(error)
+        except StoreClosed:
+            raise
+        except DivanError as error:
+            if not results:
+                raise
+            raise BulkError(call, [*results, error]) from error
+        if any(results):
+            raise BulkError(call, results)
+        return len(results)
+
+    def run_together(
+        self,
+        call: str,
+        found: Iterable[Any],
+        size: int,
+        ask: Callable[[str], object],
+        send: Callable[[list[str]], Sequence[Any]],
+        tell: Callable[[str, Any], object],
+    ) -> int:
+        """As `run`, by a driver that looks at a batch of documents again as it writes to them.
+
+        Args:
+            call: The call's name, for the error.
+            found: What matched, as for `run`.
+            size: How many documents make a batch.
+            ask: Raises what forbids to write to a document, given its id.
+            send: Writes to a batch, given the ids; one answer each: `None` for what is gone or does not match.
+            tell: Told of each that was written to, by its id and the answer.
+
+        Raises:
+            BulkError: as for `run`.
+        """
+        results: list[DivanError | None] = []
+        try:
+            for batch in batches(found, size):
+                ids: list[str] = []
+                for raw in batch:
+                    try:
+                        id = self._codec.found_id(raw)
+                        ask(id)
+                        ids.append(id)
+                    except (*_OF_ONE_DOCUMENT, StoreError) as error:
+                        if isinstance(error, StoreError) and error is not raw:
+                            raise
+                        results.append(error)
+                answers = send(ids) if ids else ()
+                check_answers(call, ids, answers)
+                for id, answer in zip(ids, answers, strict=True):
+                    if isinstance(answer, DivanError):
+                        if isinstance(answer, InvalidDocument):
+                            answer.document_id = answer.document_id or id
+                        results.append(answer)
+                    elif answer is not None:
+                        tell(id, answer)
+                        results.append(None)
         except StoreClosed:
             raise
         except DivanError as error:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from divan.backends.base import BaseDivanBackend, Change, Serializer, Step
 from divan.backends.sqlite.bulk import (
     create_documents,
     delete_documents,
+    delete_matching,
     get_document,
     get_documents,
     put_documents,
     update_documents,
+    update_matching,
 )
 from divan.backends.sqlite.connections import DatabaseFile
 from divan.backends.sqlite.documents import change, encode, insert, merge, new_row, run
@@ -154,6 +156,12 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
 
     def delete_many(self, document_ids: Sequence[str]) -> list[DivanError | None]:
         return delete_documents(self._file, self._sql, document_ids)
+
+    def update_matching(self, where: Query, changes: Sequence[Change]) -> list[Document | DivanError | None]:
+        return update_matching(self._file, self._sql, where, changes)
+
+    def delete_matching(self, where: Query, document_ids: Sequence[str]) -> list[Literal[True] | DivanError | None]:
+        return delete_matching(self._file, self._sql, where, document_ids)
 
     # Queries
 

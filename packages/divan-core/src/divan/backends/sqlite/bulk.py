@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from divan.backends.sqlite.connections import DatabaseFile
 from divan.backends.sqlite.documents import encode, merge, new_row, read, run, unreadable
@@ -13,6 +13,7 @@ from divan.backends.sqlite.sql import Statements
 from divan.backends.support import attempt
 from divan.documents import Document
 from divan.errors import DivanError, DocumentExists, DocumentNotFound, StoreError
+from divan.query import Query
 from divan.updates import Change
 
 
@@ -112,3 +113,53 @@ def _delete(writer: sqlite3.Cursor, sql: Statements, document_ids: Sequence[str]
         None if writer.execute(sql.delete, (document_id,)).rowcount else DocumentNotFound(document_id)
         for document_id in document_ids
     ]
+
+
+def update_matching(
+    file: DatabaseFile, sql: Statements, where: Query, changes: Sequence[Change]
+) -> list[Document | DivanError | None]:
+    """Update the documents that match; one result a change, in order: the document, `None`, or the error of its own."""
+    return file.transaction(_update_matching, sql, where, changes)
+
+
+def _update_matching(
+    writer: sqlite3.Cursor, sql: Statements, where: Query, changes: Sequence[Change]
+) -> list[Document | DivanError | None]:
+    def update(change: Change) -> Document | None:
+        return merge(writer, sql, *change) if _matches(writer, sql, where, change.document_id) else None
+
+    return [attempt(update, change) for change in changes]
+
+
+def delete_matching(
+    file: DatabaseFile, sql: Statements, where: Query, document_ids: Sequence[str]
+) -> list[Literal[True] | DivanError | None]:
+    """Delete the documents that match; one result an id, in order: `True`, `None`, or the error of its own."""
+    return file.transaction(_delete_matching, sql, where, document_ids)
+
+
+def _delete_matching(
+    writer: sqlite3.Cursor, sql: Statements, where: Query, document_ids: Sequence[str]
+) -> list[Literal[True] | DivanError | None]:
+    def delete(document_id: str) -> Literal[True] | None:
+        if not _matches(writer, sql, where, document_id):
+            return None
+        writer.execute(sql.delete, (document_id,))
+        return True
+
+    return [attempt(delete, document_id) for document_id in document_ids]
+
+
+def _matches(writer: sqlite3.Cursor, sql: Statements, where: Query, document_id: str) -> bool:
+    """Whether a document is there and matches, within a transaction.
+
+    Raises:
+        StoreError: if it can't be read.
+    """
+    try:
+        row = writer.execute(sql.get, (document_id,)).fetchone()
+    except sqlite3.Error as error:
+        if is_unreadable(error):
+            raise unreadable(document_id, "is no text in UTF-8") from error
+        raise
+    return row is not None and where.matches(read(document_id, row[0], row[1]))
