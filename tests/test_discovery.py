@@ -346,6 +346,8 @@ def test_an_unknown_name_lists_what_is_installed(site: Path) -> None:
         ("mongo", "divan-mongo"),
         ("mongodb", "divan-mongo"),
         ("mongodb+srv", "divan-mongo"),
+        ("postgres", "divan-postgres"),
+        ("postgresql", "divan-postgres"),
         ("redis", "divan-redis"),
         ("rediss", "divan-redis"),
     ],

@@ -52,9 +52,11 @@ UNCHECKED: Final = ("", "text", "javascript")
 """Languages of blocks that are neither programs nor settings."""
 
 _NOT_RUN: Final = re.compile(r"<!-- not run: \S.* -->\s*", re.DOTALL)
-_LIVE: Final = re.compile(r"\b(couchdb|mongo|mongodb|redis)://[^\s/'\"]+/(\w+)")
+_LIVE: Final = re.compile(r"\b(couchdb|mongo|mongodb|postgresql|redis)://[^\s/'\"]+/(\w+)")
 _CALLS: Final = r"(?:^|&&|;|\||\()\s*"
-_SET_UP: Final = re.compile(_CALLS + r"(?:python3? -m )?(?:pip|nox|build|pytest|git|redis-cli|npm|apt-get|docker)\b")
+_SET_UP: Final = re.compile(
+    _CALLS + r"(?:python3? -m )?(?:pip|nox|build|pytest|git|redis-cli|psql|npm|apt-get|docker)\b"
+)
 """Commands that set up a machine, run tests of their own or look into a server; lines with one are not run."""
 
 _DIVAN: Final = re.compile(_CALLS + r"divan\b")
@@ -129,7 +131,7 @@ def _on_live_servers(text: str, request: pytest.FixtureRequest) -> str:
     run = uuid.uuid4().hex[:8]
 
     def replaced(match: re.Match[str]) -> str:
-        kind = match[1].removesuffix("db") if match[1] == "mongodb" else match[1]
+        kind = {"mongodb": "mongo", "postgresql": "postgres"}.get(match[1], match[1])
         url: str = request.getfixturevalue(f"{kind}_server").store_url(f"docs_{run}_{match[2]}")
         return url
 

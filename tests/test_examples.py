@@ -158,7 +158,7 @@ class TestASerializerPluginOfAStranger:
             env.pip("install", str(wheels["divan-shop"]))
 
 
-STORES = ("memory", "sqlite", "couchdb", "mongo", "redis")
+STORES = ("memory", "sqlite", "couchdb", "mongo", "postgres", "redis")
 
 
 @pytest.fixture(params=STORES)

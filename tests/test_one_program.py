@@ -35,7 +35,9 @@ def test_sqlite_prints_the_same(expected: str, tmp_path: Path) -> None:
     assert printed(f"sqlite:///{tmp_path}/program.db") == expected
 
 
-@pytest.mark.parametrize("server", ["couchdb_server", "mongo_server", "redis_server", "redis_cluster"])
+@pytest.mark.parametrize(
+    "server", ["couchdb_server", "mongo_server", "postgres_server", "redis_server", "redis_cluster"]
+)
 def test_a_live_store_prints_the_same(expected: str, server: str, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue(server).store_url("divan_program", timeout="120", connect_timeout="60")
     assert printed(url) == expected

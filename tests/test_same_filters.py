@@ -13,9 +13,14 @@ from tests.support.servers import Server
 
 @pytest.mark.live
 def test_the_same_filters_find_the_same_ids_on_every_store(
-    tmp_path: object, couchdb_server: Server, mongo_server: Server, redis_server: Server, redis_cluster: Server
+    tmp_path: object,
+    couchdb_server: Server,
+    mongo_server: Server,
+    postgres_server: Server,
+    redis_server: Server,
+    redis_cluster: Server,
 ) -> None:
-    servers = [couchdb_server, mongo_server, redis_server, redis_cluster]
+    servers = [couchdb_server, mongo_server, postgres_server, redis_server, redis_cluster]
     big_ints = all(BIG_INTS not in server.limits for server in servers)
     documents = [(f"document {at:03}", data) for at, data in enumerate(generate.documents(200, big_ints=big_ints))]
     filters = generate.filters(500, big_ints=big_ints)

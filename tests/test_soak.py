@@ -19,6 +19,7 @@ SIZES = ["--operations", "3000", "--cycles", "50", "--threads", "200", "--tasks"
     [
         ("sqlite", []),
         ("memory", []),
+        ("postgres", []),
         ("redis", []),
         ("couchdb", ["--operations", "400", "--threads", "30", "--tasks", "300", "--cycles", "20"]),
         ("mongo", ["--operations", "600", "--threads", "50", "--tasks", "300", "--cycles", "10"]),

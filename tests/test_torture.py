@@ -19,6 +19,7 @@ from tests.torture.history import DOUBT, OK, REFUSED, Write
     ("store", "server"),
     [
         ("sqlite", None),
+        pytest.param("postgres", "postgres_server", marks=pytest.mark.live),
         pytest.param("redis", "redis_server", marks=pytest.mark.live),
         pytest.param("couchdb", "couchdb_server", marks=pytest.mark.live),
     ],

@@ -24,7 +24,7 @@ from divan import Increment, Store
 
 from tests.support import servers
 
-STORES: Final = ("sqlite", "memory", "redis", "couchdb", "mongo")
+STORES: Final = ("sqlite", "memory", "postgres", "redis", "couchdb", "mongo")
 _IDS: Final = 200
 _SECONDS_TO_SETTLE: Final = 60.0
 """How long threads and sockets may take to end that were told to."""

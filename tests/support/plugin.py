@@ -63,6 +63,18 @@ def mongo_auth_server() -> Server:
 
 
 @pytest.fixture(scope="session")
+def postgres_server() -> Server:
+    """PostgreSQL that believes every user."""
+    return _server("postgres")
+
+
+@pytest.fixture(scope="session")
+def postgres_auth_server() -> Server:
+    """PostgreSQL that wants a user and a password."""
+    return _server("postgres-auth")
+
+
+@pytest.fixture(scope="session")
 def redis_server() -> Server:
     """Redis without a password."""
     return _server("redis")

@@ -7,19 +7,26 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import urlsplit
 
-from tests.support import couchdb_kind, mongo_kind, redis_kind
+from tests.support import couchdb_kind, mongo_kind, postgres_kind, redis_kind
 from tests.support.server import Server, ServerMissing
 
 _VARIABLES = {
     "couchdb": "DIVAN_TEST_COUCHDB_URL",
     "mongo": "DIVAN_TEST_MONGO_URL",
+    "postgres": "DIVAN_TEST_POSTGRES_URL",
     "redis": "DIVAN_TEST_REDIS_URL",
     "redis-cluster": "DIVAN_TEST_REDIS_CLUSTER_URL",
 }
-_SUMMARIES = {"couchdb": couchdb_kind.summary, "mongo": mongo_kind.summary, "redis": redis_kind.summary}
+_SUMMARIES = {
+    "couchdb": couchdb_kind.summary,
+    "mongo": mongo_kind.summary,
+    "postgres": postgres_kind.summary,
+    "redis": redis_kind.summary,
+}
 _ABOUT = {
     "couchdb": couchdb_kind.about,
     "mongo": mongo_kind.about,
+    "postgres": postgres_kind.about,
     "redis": redis_kind.about,
     "redis-cluster": redis_kind.about,
 }
@@ -32,6 +39,8 @@ def kinds(*, own: bool = False) -> dict[str, Callable[[], Server]]:
         "couchdb": couchdb_kind.start,
         "mongo": mongo_kind.start,
         "mongo-auth": partial(mongo_kind.start, auth=True),
+        "postgres": postgres_kind.start,
+        "postgres-auth": partial(postgres_kind.start, auth=True),
         "redis": redis_kind.start,
         "redis-auth": partial(redis_kind.start, auth=True),
         "redis-tls": redis_kind.start_tls,

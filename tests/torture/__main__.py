@@ -21,7 +21,7 @@ from tests.support import servers
 from tests.support.proxy import Proxy
 from tests.torture import history
 
-STORES = ("sqlite", "redis", "couchdb")
+STORES = ("sqlite", "postgres", "redis", "couchdb")
 _TIMES = {"timeout": "3", "connect_timeout": "3"}
 
 

@@ -30,6 +30,7 @@ DIRECTORY: Final = (
         "divan-mongo",
         "MongoDB, one server, a replica set or a sharded cluster",
     ),
+    Known("backend", ("postgresql", "postgres"), "divan-postgres", "PostgreSQL, as JSONB in a table"),
     Known(
         "backend",
         ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "redis+unix"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Final
 
+from divan.backends.pools import Pool
 from divan.errors import DivanError
 from redis import exceptions
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
@@ -14,7 +15,6 @@ from redis.sentinel import MasterNotFoundError
 
 from divan_redis.errors import NATIVE_ERRORS, misread, raised_by_caller
 from divan_redis.options import Settings
-from divan_redis.pool import Pool
 from divan_redis.wire import Command, new_wire
 
 Address = tuple[str, int]
@@ -150,7 +150,7 @@ class Servers:
         to_one: Callable[[float], Any] = lambda ends: new_wire(settings, address)  # noqa: E731 - typed
         make = self._to_primary if settings.options["service"] else to_one
         shown = f"{address[0]}:{address[1]}" if settings.cluster else settings.shown
-        return Pool(make, settings.options["max_connections"], settings.options["connect_timeout"], shown)
+        return Pool(make, settings.options["max_connections"], settings.options["connect_timeout"], f"Redis at {shown}")
 
     def _to_primary(self, ends: float) -> Any:
         address = _ask_sentinels(self._settings, ends)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
+from divan.backends.pools import Lease, Pool
 from divan.errors import ConnectionFailed, StoreError
 from redis.exceptions import ResponseError
 
 from divan_redis.errors import misread
-from divan_redis.pool import Lease, Pool
 from divan_redis.wire import Command
 
 # A server of K keys has less than K / _SPARE pages of 500 keys, or of 5,000 places in a table that is nearly empty: so

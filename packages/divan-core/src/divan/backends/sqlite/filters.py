@@ -1,9 +1,7 @@
 """Internal: divides a query between SQLite and Python, and writes SQLite's part, exact to the reference matcher.
 
-Each field that a filter names is seen through two expressions: its rank, which is `divan.query.rank` of its value, and
-its value as SQLite extracts it. An index holds the same pair, so that one tree of an index serves equality, ranges and
-sorts across types. No expression is ever NULL where it is negated: a comparison of values stands behind the rank that
-makes it one of two known values.
+Each field is seen through its rank and its value as SQLite extracts it. An index holds the same pair, so that one tree
+of an index serves equality, ranges and sorts across types.
 """
 
 from __future__ import annotations
@@ -14,10 +12,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from divan.backends.sql import ORDERINGS, FilterWriter, cost
 from divan.backends.sqlite.abilities import Numbers, abilities, is_ordinary
 from divan.backends.sqlite.sql import NUL_SQL, is_plain, json_path, rank_sql, value_sql
-from divan.backends.support import prefix_end
-from divan.query import ID_PATH, And, Comparison, Node, Not, SortKey
+from divan.query import ID_PATH, And, Comparison, Node, SortKey
 from divan.validation import INT_MAX
 
 _MAX_COMPARISONS: Final = 200  # SQLite takes expressions 1,000 levels deep, and a chain of ANDs counts as levels
@@ -29,8 +27,6 @@ _SLACK: Final = 1e-12  # of a number: far more than SQLite is ever off by, and s
 
 _PINNING: Final = frozenset({"$gt", "$gte", "$lt", "$lte", "$prefix"})
 """Operators that let in values of one rank alone."""
-
-_ORDERINGS: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
 class Plan(NamedTuple):
@@ -99,9 +95,9 @@ def plan_query(table: str, tree: And, sort: Sequence[SortKey], *, strings: bool 
     conditions: list[str] = []
     budget = _MAX_COMPARISONS
     for item in tree.items:
-        cost = _cost(item, able.numbers, strings)
-        if cost <= budget:
-            budget -= cost
+        price = cost(item, lambda one: _cost(one, able.numbers, strings), _MAX_NESTING, _NEVER)
+        if price <= budget:
+            budget -= price
             pushed.append(item)
             conditions.append(writer.write(item))
             continue
@@ -148,26 +144,20 @@ def _order(sort: Sequence[SortKey], pushed: Sequence[Node]) -> str:
     return f" ORDER BY {', '.join((*parts, 'id'))}"
 
 
-def _cost(node: Node, numbers: Numbers, strings: bool, nesting: int = _MAX_NESTING) -> int:
-    """How many comparisons SQLite gets to see; more than any budget if it does not answer all of them exactly."""
-    if isinstance(node, Comparison):
-        path, op, value = node
-        if not is_plain(path):
-            return _NEVER
-        if op in ("$in", "$nin", "$all"):
-            if not all(_is_exact(item, numbers, strings) for item in value):
-                return _NEVER
-            return max(1, len(value)) if op == "$all" else 1
-        if op in ("$exists", "$size"):
-            return 1
-        if not _is_exact(value, numbers, strings):
-            return _NEVER
-        return 2 if op == "$prefix" else 1
-    if not nesting:
+def _cost(comparison: Comparison, numbers: Numbers, strings: bool) -> int:
+    """How many comparisons SQLite gets to see; more than any budget if it does not answer exactly."""
+    path, op, value = comparison
+    if not is_plain(path):
         return _NEVER
-    if isinstance(node, Not):
-        return _cost(node.item, numbers, strings, nesting - 1)
-    return sum(_cost(item, numbers, strings, nesting - 1) for item in node.items)
+    if op in ("$in", "$nin", "$all"):
+        if not all(_is_exact(item, numbers, strings) for item in value):
+            return _NEVER
+        return max(1, len(value)) if op == "$all" else 1
+    if op in ("$exists", "$size"):
+        return 1
+    if not _is_exact(value, numbers, strings):
+        return _NEVER
+    return 2 if op == "$prefix" else 1
 
 
 def _is_exact(value: Any, numbers: Numbers, strings: bool) -> bool:
@@ -193,8 +183,11 @@ def _holds_nul_sql(path: tuple[str, ...]) -> str:
     return f"instr(replace(json_extract(body,{text},{text}),'\\\\',''),'\\u0000')>0"
 
 
-class _Writer:
+class _Writer(FilterWriter):
     """Writes pushable filters as SQL, and gathers their parameters in the order of their question marks."""
+
+    true = "1"
+    false = "0"
 
     __slots__ = ("parameters", "string_paths")
 
@@ -202,20 +195,11 @@ class _Writer:
         self.parameters: list[Any] = []
         self.string_paths: set[tuple[str, ...]] = set()
 
-    def write(self, node: Node) -> str:
-        if isinstance(node, Comparison):
-            return self._comparison(*node)
-        if isinstance(node, Not):
-            return f"NOT ({self.write(node.item)})"
-        if isinstance(node, And):
-            return f"({' AND '.join(map(self.write, node.items))})" if node.items else "1"
-        return f"({' OR '.join(map(self.write, node.items))})"
-
     def write_near(self, comparison: Comparison) -> str | None:
         """What an index can narrow down of a comparison with numbers that the matcher has to finish."""
         path, op, value = comparison
         numbers = value if op == "$in" else [value]
-        if op not in (*_ORDERINGS, "$eq", "$in") or not 0 < len(numbers) <= _MAX_NEAR:
+        if op not in (*ORDERINGS, "$eq", "$in") or not 0 < len(numbers) <= _MAX_NEAR:
             return None
         if not all(number.__class__ is int or number.__class__ is float for number in numbers):
             return None
@@ -231,71 +215,32 @@ class _Writer:
                 self.parameters.append(number + slack)
         return f"({' OR '.join(f'({part})' for part in parts)})"
 
-    def _comparison(self, path: tuple[str, ...], op: str, value: Any) -> str:
-        if op == "$eq":
-            return self._equal(path, value)
-        if op in _ORDERINGS:
-            return self._ordered(path, op, value)
-        if op == "$prefix":
-            return self._begins(path, value)
-        rank = rank_sql(path)
-        if op == "$in":
-            return self._in(path, value)
-        if op == "$exists":
-            return f"{rank}>0" if value else f"{rank}=0"
-        if op == "$ne":
-            return f"NOT {self._equal(path, value)}"
-        if op == "$nin":
-            return f"NOT {self._in(path, value)}"
-        # What no index serves hides its rank from the planner, which would take an index on it for a good start.
-        if op == "$size":
-            if value > INT_MAX:
-                return "0"
-            self.parameters.append(value)
-            return f"(+{rank}=5 AND json_array_length(body,{json_path(path)})=?)"
-        if op == "$all":
-            items = "".join(f" AND {self._item(path, item)}" for item in value)
-            return f"(+{rank}=5{items})"
-        if value.__class__ is str:
-            self.parameters.append(value)
-            return f"((+{rank}=4 AND instr({value_sql(path)},?)>0) OR (+{rank}=5 AND {self._item(path, value)}))"
-        return f"(+{rank}=5 AND {self._item(path, value)})"
+    def rank(self, path: tuple[str, ...]) -> str:
+        return rank_sql(path)
 
-    def _equal(self, path: tuple[str, ...], value: Any) -> str:
-        if value is None:
-            return f"({rank_sql(path)}=1)"
-        return self._compare(path, "=", value)
-
-    def _ordered(self, path: tuple[str, ...], op: str, value: Any) -> str:
-        if value is None:
-            return f"({rank_sql(path)}=1)" if op in ("$gte", "$lte") else "0"
-        return self._compare(path, _ORDERINGS[op], value)
-
-    def _begins(self, path: tuple[str, ...], prefix: str) -> str:
-        """Whether the string at the path begins so; bytes of UTF-8, by which SQLite compares, sort by code point."""
-        end = prefix_end(prefix)
-        begins = self._compare(path, ">=", prefix)
-        return begins if end is None else f"({begins} AND {self._compare(path, '<', end)})"
-
-    def _compare(self, path: tuple[str, ...], operator: str, value: Any) -> str:
+    def compare(self, path: tuple[str, ...], operator: str, value: Any) -> str:
         self.parameters.append(int(value) if value.__class__ is bool else value)
-        return _compare_sql(path, self._kind(path, value), operator)
+        return _compare_sql(path, self.kind(path, value), operator)
 
-    def _in(self, path: tuple[str, ...], values: Sequence[Any]) -> str:
-        groups: dict[int, list[Any]] = {}
-        parts = []
-        for value in values:
-            if value is None:
-                parts = [self._equal(path, None)]
-            else:
-                groups.setdefault(self._kind(path, value), []).append(value)
-        for kind, group in groups.items():
-            if len(group) == 1:
-                parts.append(self._equal(path, group[0]))
-            else:  # one parameter, however many values
-                self.parameters.append(json.dumps(group, ensure_ascii=False))
-                parts.append(f"({rank_sql(path)}={kind} AND {value_sql(path)} IN (SELECT value FROM json_each(?)))")
-        return f"({' OR '.join(parts)})" if parts else "0"
+    def among(self, path: tuple[str, ...], kind: int, values: Sequence[Any]) -> str:
+        # One parameter, however many values.
+        self.parameters.append(json.dumps(values, ensure_ascii=False))
+        return f"({rank_sql(path)}={kind} AND {value_sql(path)} IN (SELECT value FROM json_each(?)))"
+
+    # What no index serves hides its rank from the planner, which would take an index on it for a good start.
+
+    def size(self, path: tuple[str, ...], length: int) -> str:
+        if length > INT_MAX:
+            return self.false
+        self.parameters.append(length)
+        return f"(+{rank_sql(path)}=5 AND json_array_length(body,{json_path(path)})=?)"
+
+    def holds(self, path: tuple[str, ...], values: Sequence[Any]) -> str:
+        return f"(+{rank_sql(path)}=5{''.join(f' AND {self._item(path, value)}' for value in values)})"
+
+    def has_part(self, path: tuple[str, ...], text: str) -> str:
+        self.parameters.append(text)
+        return f"(+{rank_sql(path)}=4 AND instr({value_sql(path)},?)>0)"
 
     def _item(self, path: tuple[str, ...], value: Any) -> str:
         """Whether the list at the path has this item."""
@@ -304,14 +249,12 @@ class _Writer:
         elif value.__class__ is bool:
             test = f"j.type='{'true' if value else 'false'}'"
         else:
-            text = self._kind(path, value) == 4
+            text = self.kind(path, value) == 4
             self.parameters.append(value)
             test = "j.type='text' AND j.value=?" if text else "j.type IN ('integer','real') AND j.value=?"
         return f"EXISTS(SELECT 1 FROM json_each(body,{json_path(path)}) AS j WHERE {test})"
 
-    def _kind(self, path: tuple[str, ...], value: Any) -> int:
-        if value.__class__ is str:
-            if path != ID_PATH:
-                self.string_paths.add(path)
-            return 4
-        return 2 if value.__class__ is bool else 3
+    def kind(self, path: tuple[str, ...], value: Any) -> int:
+        if value.__class__ is str and path != ID_PATH:
+            self.string_paths.add(path)
+        return super().kind(path, value)

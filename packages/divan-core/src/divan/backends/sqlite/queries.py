@@ -8,6 +8,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, Final
 
+from divan.backends.sql import in_order
 from divan.backends.sqlite.abilities import is_ordinary
 from divan.backends.sqlite.connections import DatabaseFile
 from divan.backends.sqlite.documents import read, read_again, run
@@ -18,7 +19,7 @@ from divan.backends.sqlite.sql import Statements, all_as_bytes_sql, index_name, 
 from divan.backends.support import attempt, matching, readable
 from divan.documents import Document
 from divan.errors import DivanError, InvalidQuery, StoreError
-from divan.query import Explanation, Matcher, Query, SortKey, compile_matcher, finish, parse, project, resolve
+from divan.query import Explanation, Query, SortKey, compile_matcher, finish, parse, project
 from divan.validation import check_path
 
 _INDEX_IN_PLAN: Final = re.compile(r"USING (?:COVERING )?INDEX (.+?)(?: \(|$)")
@@ -218,57 +219,36 @@ def _in_order(
     skip: int,
 ) -> Iterator[Document | DivanError]:
     """The documents of a plan by which SQLite sorts, and may leave Python to filter, skip or limit."""
-    matches: Matcher | None = None
-    left_to_skip = 0  # SQLite has skipped them
-    if plan.residual.items:
-        matches = compile_matcher(plan.residual)
-        left_to_skip = skip
-    paths = [key.path for key in sort]
-    given = 0
-    try:
-        for some in rows.batches(batch):
-            found: list[Document | DivanError] = [attempt(read, row[0], row[1], row[2]) for row in some]
-            if matches is not None:
-                found = list(matching(matches, found))
-            if _sort_otherwise(found, paths):
-                unsorted = plan._replace(order="")
-                first = rows.run(*unsorted.select("id, rev, body"))
-                rest = _matching(rows, unsorted, first, where)
-                break
-            if rows.done:
-                rows.close()
-            for document in found:
-                if left_to_skip:
-                    left_to_skip -= 1
-                    continue
-                yield document
-                given += 1
-                if given == limit:
-                    return
+
+    def unsorted(error: StoreError | None, skip: int, limit: int | None) -> Iterator[Document | DivanError]:
+        """The rest, sorted here, from the same snapshot."""
+        if error is not None:
+            rest = _found_here(rows, plan.table, where, error)
         else:
-            return
-    except StoreError as error:
-        rest = _found_here(rows, plan.table, where, error)
-    # What was given so far is the reference's beginning; the rest is sorted here, from the same snapshot.
-    left = None if limit is None else limit - given
-    yield from finish(rest, get_id=_get_id, sort=sort, limit=left, skip=skip + given)
+            other = plan._replace(order="")
+            rest = _matching(rows, other, rows.run(*other.select("id, rev, body")), where)
+        return finish(rest, get_id=_get_id, sort=sort, limit=limit, skip=skip)
+
+    def close_at_the_end() -> None:
+        if rows.done:
+            rows.close()
+
+    return in_order(
+        ([attempt(read, row[0], row[1], row[2]) for row in some] for some in rows.batches(batch)),
+        [key.path for key in sort],
+        _is_odd,
+        unsorted,
+        matches=compile_matcher(plan.residual) if plan.residual.items else None,
+        skip=skip,
+        limit=limit,
+        checked=close_at_the_end,
+    )
 
 
-def _sort_otherwise(documents: Sequence[Document | DivanError], paths: Sequence[tuple[str, ...]]) -> bool:
-    """Whether SQLite may sort some of these documents otherwise than the reference: among others of which this is true.
-
-    It orders lists and objects by their text, and may misread a float of extreme size.
-    """
-    for path in paths:
-        name = path[0] if len(path) == 1 else None
-        for document in documents:
-            if not isinstance(document, Document):
-                continue
-            value: Any = document.get(name) if name else resolve(document, path)
-            kind = value.__class__
-            if kind is list or kind is dict or (kind is float and not is_ordinary(value)):
-                return True
-    return False
+def _is_odd(value: Any) -> bool:
+    """Whether SQLite may sort a value otherwise: a list or object by its text, a float of extreme size misread."""
+    kind = value.__class__
+    return kind is list or kind is dict or (kind is float and not is_ordinary(value))
 
 
 def _matching(rows: Rows, plan: Plan, batch: list[tuple[Any, ...]], where: Query) -> Iterator[Any]:

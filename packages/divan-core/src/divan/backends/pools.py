@@ -1,4 +1,8 @@
-"""Internal: the connections to one server: used again, waited for, and never lost to an exception.
+"""The connections to one server: used again, waited for, and never lost to an exception.
+
+A driver's connection is any object that a weak reference can be made to, with these methods: ``open(seconds, ends)``
+connects, ``exchange(commands, ends)`` sends commands and returns what is answered to each, ``is_quiet()`` tells whether
+it can be used again, ``disconnect()`` closes it, and ``sever()`` lets another thread wait no longer for an answer.
 
 A signal's handler may raise between any two steps. So a connection is worth keeping only when an exchange on it has
 ended well: before that it is not in `idle`, and nobody gets it again. How many there are is counted by weak references,
@@ -19,11 +23,11 @@ from weakref import ref
 
 from divan.errors import OperationTimeout
 
-from divan_redis.wire import Command
-
 # A waiter is told when it may go on. Should the news be lost, with the waiter that an exception took it from, this many
 # seconds later the next one looks for itself.
 _AGAIN: Final = 0.1
+# So many seconds one waits before somebody is asked for a connection that is held for later.
+_SOON: Final = 0.01
 
 
 class _Process:
@@ -98,30 +102,40 @@ class Pool:
         make: Makes a connection, given when the call ends; it is not opened.
         limit: How many there may be at once.
         connect_timeout: Seconds that opening one may take.
-        shown: Where the server is, for messages.
+        shown: What server it is and where, for messages.
+        spare: Asked when none is left, and told when the call has to end: gives one back that is held for later, and
+            returns whether it did.
 
     Attributes:
         is_closed: Whether it has been closed.
     """
 
-    def __init__(self, make: Callable[[float], Any], limit: int, connect_timeout: float, shown: str) -> None:
+    def __init__(
+        self,
+        make: Callable[[float], Any],
+        limit: int,
+        connect_timeout: float,
+        shown: str,
+        spare: Callable[[float], bool] | None = None,
+    ) -> None:
         self._make = make
         self._limit = limit
         self._connect_timeout = connect_timeout
         self._shown = shown
+        self._spare = spare
         self._process = _Process()
         self.is_closed = False
 
-    def exchange(self, commands: Sequence[Command], ends: float) -> list[Any]:
+    def exchange(self, commands: Sequence[Any], ends: float) -> list[Any]:
         """What the server answers to each command: its answer, or a `ResponseError`.
 
         Args:
-            commands: The commands, sent in one go.
+            commands: The commands, sent in one go, in the form that the connection takes.
             ends: When the call has to end.
 
         Raises:
             OperationTimeout: if no connection becomes free in time; nothing was sent.
-            RedisError: if the server can't be reached, or gives no answers in time.
+            Exception: the client's, if the server can't be reached, or gives no answers in time.
         """
         process = self._process
         if process.pid != os.getpid():
@@ -181,12 +195,14 @@ class Pool:
                 left = ends - monotonic()
                 if left <= 0:
                     raise OperationTimeout(
-                        f"none of the {self._limit} connections to Redis at {self._shown} became free in time, and "
+                        f"none of the {self._limit} connections to {self._shown} became free in time, and "
                         "nothing was sent; max_connections=… allows more, timeout=… waits longer"
                     )
                 try:
-                    found = turn.get(True, min(left, _AGAIN))
+                    found = turn.get(True, min(left, _AGAIN if self._spare is None else _SOON))
                 except Empty:
+                    if self._spare is not None:
+                        self._spare(ends)
                     continue
                 if _is_ready(process, found):
                     return found
