@@ -6,6 +6,7 @@ import copy
 import datetime
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import divan
@@ -103,6 +104,20 @@ WRITES: dict[str, tuple[Callable[[Store], Any], list[tuple[Any, ...]]]] = {
         lambda store: store.update_many([("ada", {"m": 1}), ("bob", {"n": divan.Increment(1)})]),
         [("before", "update", "ada", {"m": 1}), ("before", "update", "bob", {"n": divan.Increment(1)}), ("after", "update", "ada", {"n": 0, "m": 1}), ("after", "update", "bob", {"n": 1})],
     ),
+    "put with rev": (lambda store: store.put("ada", {"m": 1}, rev=store["ada"].rev), [("before", "put", "ada", {"m": 1}), ("after", "put", "ada", {"m": 1})]),
+    "put_many": (
+        lambda store: store.put_many([("ada", {"n": 1}), ("x", {"n": 2})]),
+        [("before", "put", "ada", {"n": 1}), ("before", "put", "x", {"n": 2}), ("after", "put", "ada", {"n": 1}), ("after", "put", "x", {"n": 2})],
+    ),
+    "update at a path": (lambda store: store.update("ada", {"a.b": 1}), [("before", "update", "ada", {"a.b": 1}), ("after", "update", "ada", {"n": 0, "a": {"b": 1}})]),
+    "update_where": (
+        lambda store: store.update_where({"_id": "ada"}, {"m": 1}),
+        [("before", "update", "ada", {"m": 1}), ("after", "update", "ada", {"n": 0, "m": 1})],
+    ),
+    "delete_where": (
+        lambda store: store.delete_where({"_id": "bob"}),
+        [("before", "delete", "bob", None), ("after", "delete", "bob", None)],
+    ),
     "delete_many": (
         lambda store: store.delete_many(["ada", "bob"]),
         [("before", "delete", "ada", None), ("before", "delete", "bob", None), ("after", "delete", "ada", None), ("after", "delete", "bob", None)],
@@ -119,16 +134,34 @@ def test_a_write_calls_the_hooks_before_and_after_it(store: Store, recorder: Rec
     assert recorder.calls == expected
 
 
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///{path}"])
+def test_a_veto_of_one_match_keeps_the_others_from_nothing(url: str, tmp_path: Path, recorder: Recorder) -> None:
+    url = url.format(path=(tmp_path / "test.db").as_posix())
+    with divan.open(
+        url, plugins=[recorder, veto(lambda operation, id, _: (operation, id) == ("update", "b"))]
+    ) as store:
+        store.create_many([(id, {"n": 0}) for id in "abc"])
+        recorder.calls.clear()
+        with pytest.raises(divan.BulkError) as caught:
+            store.update_where({}, {"n": 1})
+        assert [type(error) for error in caught.value.errors.values()] == [WriteVetoed]
+        assert [document["n"] for document in store.get_many(list("abc")) if document] == [1, 0, 1]
+        assert sorted(call[2] for call in recorder.calls if call[0] == "after") == ["a", "c"]
+        assert store.delete_where({"n": 1}) == 2
+        assert sorted(call[2] for call in recorder.calls if call[:2] == ("after", "delete")) == ["a", "c"]
+
+
 @pytest.mark.parametrize(
     "read",
     [
         lambda store: store["ada"],
         lambda store: store.get_many(["ada"]),
         lambda store: list(store.find({"n": 0})),
+        lambda store: (store.first(), store.exists(), store.page(), store.get("ada", fields=["n"])),
         lambda store: (store.count(), list(store), list(store.ids()), "ada" in store),
         lambda store: (store.ping(), store.ensure_index("n"), store.explain({"n": 1})),
     ],
-    ids=["get", "get_many", "find", "others", "store"],
+    ids=["get", "get_many", "find", "first", "others", "store"],
 )
 def test_a_read_calls_none(store: Store, recorder: Recorder, read: Callable[[Store], Any]) -> None:
     read(store)

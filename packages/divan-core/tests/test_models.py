@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, NamedTuple, TypedDict
 
 import attrs
@@ -266,3 +267,39 @@ print([name for name in ("attr", "attrs", "msgspec", "pydantic", "django") if na
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@dataclasses.dataclass
+class Stop:
+    city: str
+    nights: int = 0
+
+
+@dataclasses.dataclass
+class Journey:
+    first: Stop
+    tags: list[str] = dataclasses.field(default_factory=list)
+    total: int = 0
+
+    def __post_init__(self) -> None:
+        if self.first.nights < 0:
+            raise ValueError("nobody stays for less than no night")
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///{path}"])
+def test_a_class_judges_changes_at_paths_and_of_whatever_matches(url: str, tmp_path: Path) -> None:
+    with divan.open(url.format(path=(tmp_path / "test.db").as_posix()), Journey) as store:
+        store.put_many([("a", Journey(Stop("London", 1))), ("b", Journey(Stop("Paris", 3)))])
+        changed = store.update("a", {"first.nights": divan.Increment(1), "tags": divan.Append("sea")})
+        assert changed == Journey(Stop("London", 2), ["sea"])
+        with pytest.raises(divan.InvalidDocument):
+            store.update("a", {"first.nights": -1})
+        with pytest.raises(divan.BulkError):
+            store.update_many({"a": {"first.nights": divan.Increment(-3)}})
+        assert store.update_where({"first.nights": {"$gte": 2}}, {"total": 5}) == 2
+        with pytest.raises(divan.BulkError) as caught:
+            store.update_where({}, {"first.nights": divan.Increment(-3)})
+        assert [error.document_id for error in caught.value.errors.values()] == ["a"]  # type: ignore[attr-defined]
+        assert store.get_many(["a", "b"]) == [Journey(Stop("London", 2), ["sea"], 5), Journey(Stop("Paris", 0), [], 5)]
+        assert store.first(sort="first.nights") == Journey(Stop("Paris", 0), [], 5)
+        assert store.page(sort="-first.nights", limit=1).items == [Journey(Stop("London", 2), ["sea"], 5)]

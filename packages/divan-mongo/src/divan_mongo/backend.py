@@ -40,7 +40,7 @@ from divan_mongo.errors import (
 )
 from divan_mongo.filters import Filter
 from divan_mongo.options import OPTIONS, call_seconds, read_options, split_path
-from divan_mongo.queries import Queries
+from divan_mongo.queries import Queries, projection
 from divan_mongo.values import CODEC_OPTIONS, NATIVE_TYPES, SerializersByOption
 
 _ATTEMPTS: Final = 100
@@ -118,13 +118,13 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
             raise translate(error, self._label, document_id) from error
         return build_document(data, document_id, str(revision))
 
-    def get_document_for_id(self, document_id: str) -> Document:
-        return self._calls.begin(self._get, document_id)
+    def get_document_for_id(self, document_id: str, fields: Sequence[str] | None = None) -> Document:
+        return self._calls.begin(self._get, document_id, fields)
 
-    def _get(self, document_id: str) -> Document:
+    def _get(self, document_id: str, fields: Sequence[str] | None) -> Document:
         where, order = by_id(document_id)
         try:
-            raw = self.collection.find_one(where, sort=order)
+            raw = self.collection.find_one(where, projection(fields), sort=order)
         except CLIENT_ERRORS as error:
             raise translate(error, self._label, document_id) from error
         if raw is None:

@@ -58,14 +58,14 @@ class Queries:
         stop = None if limit is None else skip + limit
         if not _unpinned(plan, sort):
             if plan.exact is not None and (skip or limit) and skip < _MAX_PUSHED and (limit or 0) < _MAX_PUSHED:
-                found = self._rows(plan.exact, _order(sort), limit or 0, skip, _projection(fields))
+                found = self._rows(plan.exact, _order(sort), limit or 0, skip, projection(fields))
             else:
-                rows = self._rows(plan.filter, _order(sort), projection=_projection(fields, plan.residual))
+                rows = self._rows(plan.filter, _order(sort), projection=projection(fields, plan.residual))
                 found = islice(_matching(rows, plan.residual), skip, stop)
         elif _is_sorted(plan, sort):
-            found = islice(self._by_type(plan, sort, stop, _projection(fields, plan.residual, sort)), skip, stop)
+            found = islice(self._by_type(plan, sort, stop, projection(fields, plan.residual, sort)), skip, stop)
         else:
-            rows = self._rows(plan.filter, projection=_projection(fields, plan.residual, sort))
+            rows = self._rows(plan.filter, projection=projection(fields, plan.residual, sort))
             rows = _matching(rows, plan.residual)
             if self._checks_decimals:
                 rows = _refuse_decimals(rows, sort)
@@ -101,7 +101,7 @@ class Queries:
         plan = make_plan(where.tree)
         if plan.exact is not None:
             return self._calls.read(self._count, plan.exact)
-        rows = self._rows(plan.filter, projection=_projection((), plan.residual))
+        rows = self._rows(plan.filter, projection=projection((), plan.residual))
         return sum(1 for _ in readable(_matching(rows, plan.residual)))
 
     def _count(self, condition: Filter) -> int:
@@ -228,7 +228,7 @@ def _order(sort: Sequence[SortKey]) -> _Order | None:
     return list(keys.items()) if sort else None
 
 
-def _projection(
+def projection(
     fields: Sequence[str] | None, residual: And = _EVERYTHING, sort: Sequence[SortKey] = ()
 ) -> dict[str, int] | None:
     """The top-level fields to fetch; what lies below, MongoDB would also cut out of lists."""
