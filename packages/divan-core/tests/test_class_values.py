@@ -810,3 +810,120 @@ def test_an_id_that_is_not_of_the_classs_kind_is_refused() -> None:
             with pytest.raises(divan.InvalidQuery, match="ids are kept as text"):
                 call()
         plain.delete("05")
+
+
+def positive(value: int) -> None:
+    if value <= 0:
+        raise ValueError("must be positive")
+
+
+@dataclasses.dataclass(init=False)
+class OwnConstructor:
+    n: int
+
+    def __init__(self, n: int) -> None:
+        positive(n)
+        self.n = n
+
+
+@dataclasses.dataclass
+class OwnNew:
+    n: int
+
+    def __new__(cls, n: int) -> "OwnNew":
+        positive(n)
+        return super().__new__(cls)
+
+
+@dataclasses.dataclass
+class OwnSetter:
+    n: int
+
+    def __setattr__(self, name: str, value: int) -> None:
+        positive(value)
+        super().__setattr__(name, value)
+
+
+@attrs.define(init=False)
+class OwnAttrsConstructor:
+    n: int
+
+    def __init__(self, n: int) -> None:
+        positive(n)
+        self.__attrs_init__(n)
+
+
+@attrs.define
+class BeforeConstruction:
+    n: int
+
+    def __attrs_pre_init__(self, n: int) -> None:
+        positive(n)
+
+
+class OwnModelConstructor(pydantic.BaseModel):
+    n: int
+
+    def __init__(self, **fields: Any) -> None:
+        positive(fields["n"])
+        super().__init__(**fields)
+
+
+@pytest.mark.parametrize(
+    "cls", [OwnConstructor, OwnNew, OwnSetter, OwnAttrsConstructor, BeforeConstruction, OwnModelConstructor]
+)
+@pytest.mark.parametrize("change", [-5, divan.Increment(-5), divan.REMOVE], ids=["set", "increment", "remove"])
+def test_no_update_leaves_what_the_class_refuses_in_code_that_runs_when_an_instance_is_made(cls, change):
+    with divan.open("memory://", schema=cls) as store:
+        store.put("a", {"n": 1})
+        with pytest.raises(InvalidDocument):
+            store.update("a", {"n": change})
+        with pytest.raises(divan.BulkError):
+            store.update_many({"a": {"n": change}})
+        assert [one.n for one in store] == [1]
+
+
+def no_default() -> int:
+    raise ValueError("say how many")
+
+
+class CheckedDefault(pydantic.BaseModel):
+    n: int = pydantic.Field(default=-1, gt=0, validate_default=True)
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        dataclasses.make_dataclass("Data", [("n", int, dataclasses.field(default_factory=no_default))]),
+        attrs.make_class("Attrs", {"n": attrs.field(type=int, factory=no_default)}),
+        msgspec.defstruct("Struct", [("n", int, msgspec.field(default_factory=no_default))]),
+        pydantic.create_model("Model", n=(int, pydantic.Field(default_factory=no_default))),
+        CheckedDefault,
+    ],
+)
+def test_a_field_whose_default_is_refused_is_not_removed(cls):
+    with divan.open("memory://", schema=cls) as store:
+        store.put("a", {"n": 1})
+        with pytest.raises(InvalidDocument):
+            store.update("a", {"n": divan.REMOVE})
+        assert [one.n for one in store] == [1]
+
+
+class Tabby(pydantic.BaseModel):
+    kind: Literal["cat"] = "cat"
+
+
+class Hound(pydantic.BaseModel):
+    kind: Literal["dog"] = "dog"
+
+
+class Keeper(pydantic.BaseModel):
+    pet: Tabby | Hound = pydantic.Field(discriminator="kind")
+
+
+def test_an_update_without_the_discriminator_is_refused():
+    with divan.open("memory://", schema=Keeper) as store:
+        store.put("a", Keeper(pet=Tabby()))
+        with pytest.raises(InvalidDocument, match="discriminator"):
+            store.update("a", {"pet": {}})
+        assert list(store) == [Keeper(pet=Tabby())]

@@ -7,6 +7,7 @@ libraries is imported here: a class of theirs brings it, and cattrs is imported 
 from __future__ import annotations
 
 import enum
+import inspect
 import sys
 import types
 import typing
@@ -35,6 +36,7 @@ class Library(NamedTuple):
         is_flat: Whether all that an instance can hold is JSON's own values, which are neither made nor copied.
         takes_more: Whether `load` and `check` are to see fields that the class does not have.
         words: An error of the library's → what it says.
+        made: The fields that, when they are not there, get what a function of the class makes or its checks refuse.
     """
 
     load: Callable[[_Fields], Any]
@@ -46,6 +48,7 @@ class Library(NamedTuple):
     is_flat: bool = False
     takes_more: bool = False
     words: Callable[[Exception], str] = str
+    made: frozenset[str] = frozenset()
 
 
 def library_of(cls: Any, declared: Types) -> Library | None:
@@ -107,6 +110,8 @@ def _pydantic(cls: Any, declared: Types) -> Library:
         or decorators.field_validators
         or decorators.validators
         or cls.__pydantic_post_init__
+        or cls.__pydantic_custom_init__
+        or any(field.discriminator for field in fields.values())  # which `annotations_of` does not tell
         or any(hasattr(one, "func") for field in fields.values() for one in field.metadata)
     )
     sums = {name: field.annotation for name, field in fields.items() if not field.metadata}
@@ -119,6 +124,11 @@ def _pydantic(cls: Any, declared: Types) -> Library:
         has_rules,
         takes_more=True,
         words=_pydantics_words,
+        made=frozenset(
+            name
+            for name, field in fields.items()
+            if field.validate_default or cls.model_config.get("validate_default") or _may_fail(field.default_factory)
+        ),
     )
 
 
@@ -186,6 +196,7 @@ def _msgspec(cls: Any) -> Library:
         _numbers(hints),
         hasattr(cls, "__post_init__"),
         takes_more=more,
+        made=frozenset(field.name for field in msgspec.structs.fields(cls) if _may_fail(field.default_factory)),
     )
 
 
@@ -269,12 +280,18 @@ def _member(value: dict[str, Any], union: Any) -> Any:
 def _attrs(cls: Any) -> Library:
     attributes = cls.__attrs_attrs__
     # A validator is given the instance, and so sees the other fields.
-    has_rules = hasattr(cls, "__attrs_post_init__") or any(attribute.validator for attribute in attributes)
+    has_rules = (
+        hasattr(cls, "__attrs_post_init__")
+        or hasattr(cls, "__attrs_pre_init__")
+        or _has_own_constructor(cls)
+        or any(attribute.validator for attribute in attributes)
+    )
     taken = {attribute.name for attribute in attributes if attribute.init}
     nothing = sys.modules["attr"].NOTHING
     required = {attribute.name for attribute in attributes if attribute.init and attribute.default is nothing}
     converted = any(attribute.converter for attribute in attributes)
-    return _structured(cls, taken, required, has_rules=has_rules or converted)
+    made = {attribute.name for attribute in attributes if _may_fail(getattr(attribute.default, "factory", None))}
+    return _structured(cls, taken, required, made, has_rules=has_rules or converted)
 
 
 def _dataclass(cls: Any) -> Library:
@@ -284,10 +301,11 @@ def _dataclass(cls: Any) -> Library:
     taken = {field.name for field in fields}
     missing = dataclasses.MISSING
     required = {field.name for field in fields if field.default is missing and field.default_factory is missing}
-    has_rules = hasattr(cls, "__post_init__") or hasattr(cls, "__pydantic_validator__")
+    made = {field.name for field in fields if field.default_factory is not missing and _may_fail(field.default_factory)}
+    has_rules = hasattr(cls, "__post_init__") or hasattr(cls, "__pydantic_validator__") or _has_own_constructor(cls)
     flat = {name: _flat_classes(annotation) for name, annotation in annotations_of(cls).items() if name in taken}
     if has_rules or not all(flat.values()):
-        return _structured(cls, taken, required, has_rules=has_rules)
+        return _structured(cls, taken, required, made, has_rules=has_rules)
 
     # One whose values need no making is made at once, without what cattrs takes to load and to do so.
     def check(given: _Fields) -> None:
@@ -308,7 +326,16 @@ def _dataclass(cls: Any) -> Library:
 
     is_flat = taken == set(field_names(cls) or ()) and all(SCALARS.issuperset(found or ()) for found in flat.values())
     sums = _numbers(annotations_of(cls))
-    return Library(load, check, frozenset(taken), frozenset(required), sums, has_rules=False, is_flat=is_flat)
+    return Library(
+        load,
+        check,
+        frozenset(taken),
+        frozenset(required),
+        sums,
+        has_rules=False,
+        is_flat=is_flat,
+        made=frozenset(made),
+    )
 
 
 def _names(classes: tuple[type, ...]) -> str:
@@ -344,7 +371,25 @@ def _is_leaf(annotation: Any) -> bool:
     )
 
 
-def _structured(cls: Any, taken: set[str], required: set[str], *, has_rules: bool) -> Library:
+def _has_own_constructor(cls: Any) -> bool:
+    """Whether code of a class's own runs when an instance is made: it may refuse what the annotations allow."""
+    code = getattr(cls.__init__, "__code__", None)
+    is_generated = code is not None and code.co_filename.startswith("<")  # by dataclasses or attrs
+    setter = getattr(cls.__setattr__, "__code__", None)  # of frozen classes, dataclasses or attrs made it
+    sets_itself = setter is not None and setter.co_filename[:1] != "<" and cls.__setattr__.__module__ == cls.__module__
+    described = any(
+        hasattr(type(one), "__set__") and not isinstance(one, types.MemberDescriptorType)
+        for one in (inspect.getattr_static(cls, name, None) for name in field_names(cls) or ())
+    )
+    return not is_generated or sets_itself or described or cls.__new__ is not object.__new__
+
+
+def _may_fail(factory: Any) -> bool:
+    """Whether what makes a default may refuse to, or make what the class refuses; `list` and its like never do."""
+    return callable(factory) and getattr(factory, "__module__", "") != "builtins"
+
+
+def _structured(cls: Any, taken: set[str], required: set[str], made: set[str], *, has_rules: bool) -> Library:
     from divan.store.structuring import make_converter, words_of
 
     converter = make_converter(lambda struct: _msgspec(struct).load)
@@ -364,7 +409,16 @@ def _structured(cls: Any, taken: set[str], required: set[str], *, has_rules: boo
             if name in hooks:
                 hooks[name](value, hints[name])
 
-    return Library(load, check, frozenset(taken), frozenset(required), _numbers(hints), has_rules, words=words_of)
+    return Library(
+        load,
+        check,
+        frozenset(taken),
+        frozenset(required),
+        _numbers(hints),
+        has_rules,
+        words=words_of,
+        made=frozenset(made),
+    )
 
 
 def _numbers(annotations: Mapping[str, Any]) -> dict[str, tuple[type, ...]]:

@@ -116,7 +116,7 @@ class Codec:
 
     def judges_alone(self, change: Change) -> bool:
         """Whether the schema's class judges a change without the document that it changes."""
-        return self._model is None or (not change.nested and self._model.judges_alone(change.increment))
+        return self._model is None or (not change.nested and self._model.judges_alone(change.increment, change.remove))
 
     def check_change(self, change: Change) -> None:
         """Do nothing if the schema's class takes a change in every document.

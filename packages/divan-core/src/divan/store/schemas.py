@@ -161,15 +161,21 @@ class Model:
 
     # Changes
 
-    def judges_alone(self, increment: Mapping[str, int | float]) -> bool:
+    def judges_alone(self, increment: Mapping[str, int | float], remove: typing.Collection[str] = ()) -> bool:
         """Whether a change can be judged without the document that it changes.
 
         Args:
             increment: Field name → what is added to it.
+            remove: Fields to remove.
         """
         library = self._library
-        return not library.has_rules and all(
-            name not in library.names or isinstance(by, library.sums.get(name, ())) for name, by in increment.items()
+        return (
+            not library.has_rules
+            and library.made.isdisjoint(remove)
+            and all(
+                name not in library.names or isinstance(by, library.sums.get(name, ()))
+                for name, by in increment.items()
+            )
         )
 
     def check_changes(self, id: str, data: Mapping[str, Any], remove: typing.Iterable[str]) -> None:
