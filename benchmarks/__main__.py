@@ -113,7 +113,17 @@ def _table(results: list[Result]) -> Table:
 
 def _machine() -> dict[str, Any]:
     """What the figures depend on."""
-    wanted = {"divan", "redis", "pymongo", "couchdb", "hiredis", "pluggy", "importlib-metadata", "py-key-value-aio"}
+    wanted = {
+        "divan",
+        "psycopg",
+        "redis",
+        "pymongo",
+        "couchdb",
+        "hiredis",
+        "pluggy",
+        "importlib-metadata",
+        "py-key-value-aio",
+    }
     versions = {
         item.name: item.version for item in distributions() if item.name.lower() in wanted or "divan" in item.name
     }
