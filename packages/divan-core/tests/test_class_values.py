@@ -669,6 +669,34 @@ def test_an_instance_that_would_not_come_back_is_not_stored(
         assert store.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("cls", "first", "changes", "reason"),
+    [
+        (Stable, Stable(horses=[]), {"horses": [Derived(name="b")]}, "horses[0]: a Derived would come back as a Base"),
+        (Stable, Stable(horses=[]), {"horses": [{"name": "a"}, Derived(name="b")]}, "horses[1]: a Derived would"),
+        (Loose, Loose(1), {"home": DerivedHome("a")}, "home: a DerivedHome would come back as a Home"),
+        (Loose, Loose(1), {"more": (1, 2)}, "more: a tuple would come back as a list"),
+        (Loose, Loose(1), {"more": {"a": [Home("a")]}}, "more.a[0]: a Home would come back as a dict"),
+        (Loose, Loose(1), {"more": Colour.RED}, "more: a Colour would come back as a str"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_change_to_what_would_not_come_back_is_not_made(cls: Any, first: Any, changes: Any, reason: str) -> None:
+    with divan.open("memory://", schema=cls) as store:
+        store.put("a", first)
+        with pytest.raises(InvalidDocument, match=re.escape(reason)):
+            store.update("a", changes)
+        with pytest.raises(divan.BulkError, match=re.escape(reason)):
+            store.update_many({"a": changes})
+        assert store["a"] == first
+
+
+def test_mappings_stand_for_instances_in_changes() -> None:
+    with divan.open("memory://", schema=Loose) as store:
+        store.put("a", Loose(1))
+        assert store.update("a", {"home": {"city": "Paris", "built": DAY}}).home == Home("Paris", DAY)
+
+
 def test_a_bulk_call_refuses_what_does_not_come_back_alone() -> None:
     with divan.open("memory://", schema=Loose) as store:
         given = [Loose(n, home=DerivedHome("a") if n == 1200 else Home("b")) for n in range(2500)]

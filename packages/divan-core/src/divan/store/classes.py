@@ -28,7 +28,7 @@ class Library(NamedTuple):
 
     Attributes:
         load: All of a document's fields → an instance.
-        check: Some fields → nothing; raises if the class refuses one of them, whatever the others hold.
+        check: Some fields → what is made of them; raises if the class refuses one, whatever the others hold.
         names: The fields that an instance can be made of.
         required: Those of them that must be there.
         sums: Field name → the classes of numbers that may be added to it, whatever it holds.
@@ -40,7 +40,7 @@ class Library(NamedTuple):
     """
 
     load: Callable[[_Fields], Any]
-    check: Callable[[_Fields], None]
+    check: Callable[[_Fields], _Fields]
     names: frozenset[str]
     required: frozenset[str]
     sums: Mapping[str, tuple[type, ...]]
@@ -94,12 +94,14 @@ def _pydantic(cls: Any, declared: Types) -> Library:
 
     adapters = {name: _adapter(pydantic, cls, annotation) for name, annotation in annotations_of(cls).items()}
 
-    def check(given: _Fields) -> None:
+    def check(given: _Fields) -> _Fields:
+        made = {}
         for name, value in given.items():
             if name in adapters:
-                adapters[name].validate_python(value, **by_name)
+                made[name] = adapters[name].validate_python(value, **by_name)
             elif cls.model_config.get("extra") == "forbid":
                 raise ValueError(f"{name}: extra inputs are not permitted")
+        return made
 
     decorators = cls.__pydantic_decorators__
     # What else pydantic calls for a field (a validator, say) is given those before it.
@@ -178,14 +180,16 @@ def _msgspec(cls: Any) -> Library:
 
     renames = {name: _Renaming(hint).renamed for name, hint in hints.items()}
 
-    def check(given: _Fields) -> None:
+    def check(given: _Fields) -> _Fields:
+        made = {}
         for name, value in given.items():
             if name in hints:
-                msgspec.convert(
+                made[name] = msgspec.convert(
                     renames[name](value), hints[name], builtin_types=passed, str_keys=True, dec_hook=_of_text
                 )
             elif more:
                 raise ValueError(f"{name}: an unknown field")
+        return made
 
     names = cls.__struct_fields__
     return Library(
@@ -308,11 +312,12 @@ def _dataclass(cls: Any) -> Library:
         return _structured(cls, taken, required, made, has_rules=has_rules)
 
     # One whose values need no making is made at once, without what cattrs takes to load and to do so.
-    def check(given: _Fields) -> None:
+    def check(given: _Fields) -> _Fields:
         for name, value in given.items():
             classes = flat.get(name)
             if classes and not isinstance(value, classes):
                 raise TypeError(f"{name}: {type(value).__name__} where {_names(classes)} is declared")
+        return given
 
     known: set[tuple[Any, ...]] = set()  # names and classes of values that have passed
 
@@ -404,10 +409,8 @@ def _structured(cls: Any, taken: set[str], required: set[str], made: set[str], *
     def load(given: _Fields) -> Any:
         return make(given, cls)
 
-    def check(given: _Fields) -> None:
-        for name, value in given.items():
-            if name in hooks:
-                hooks[name](value, hints[name])
+    def check(given: _Fields) -> _Fields:
+        return {name: hooks[name](value, hints[name]) for name, value in given.items() if name in hooks}
 
     return Library(
         load,

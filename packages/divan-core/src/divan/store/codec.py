@@ -11,6 +11,7 @@ from divan.errors import DivanError, InvalidDocument, InvalidQuery, StoreClosed,
 from divan.query import ID_PATH, And, Comparison, Node, Not, Query, SortKey, parse, parse_sort
 from divan.serializers import FieldSerializer
 from divan.store.fields import Fields
+from divan.store.instances import SCALARS
 from divan.store.schemas import Model
 from divan.updates import Change, Step, split_changes, split_nested
 from divan.validation import validate_document, validate_value
@@ -211,7 +212,12 @@ class Codec:
         model = self._model
         if model is None:
             return data
-        return {name: model.plain(name, value) for name, value in data.items()}
+        fields = dict(data)
+        for name, value in data.items():
+            if value.__class__ not in SCALARS:
+                fields[name] = model.plain(name, value)
+                model.check_own(name, value, fields[name])
+        return fields
 
     def document(self, raw: Any, written: Mapping[str, Any] | None = None) -> Document:
         """The `Document` of what a driver returned, field types applied; the error that stands for one is raised.

@@ -187,6 +187,29 @@ def difference(held: Any, read: Any, path: str = "") -> str | None:
     return None if _is_same(held, read) else _changed(held, read, path)
 
 
+def difference_of_own(given: Any, read: Any, path: str) -> str | None:
+    """As `difference`, of a value that a caller gives: a mapping may stand for an instance whose fields it holds.
+
+    Args:
+        given: The value.
+        read: What is made of its stored form.
+        path: Where it is.
+    """
+    if given.__class__ in SCALARS or _handlers.get(given.__class__) is _keep:
+        return None
+    if isinstance(given, Mapping):
+        fields = read if isinstance(read, Mapping) else members(read) or {}
+        inner = ((f"{path}.{name}", value, fields.get(name, _MISSING)) for name, value in given.items())
+    elif isinstance(given, list) and isinstance(read, list | tuple):
+        inner = ((f"{path}[{index}]", *pair) for index, pair in enumerate(zip(given, read, strict=False)))
+    elif isinstance(given, list):
+        return None
+    else:
+        return difference(given, read, path)
+    found = (difference_of_own(one, other, below) for below, one, other in inner if other is not _MISSING)
+    return next(filter(None, found), None)
+
+
 def _difference_of_fields(held: Mapping[Any, Any], read: Mapping[Any, Any], path: str) -> str | None:
     for name, value in held.items():
         other = read.get(name, _MISSING)

@@ -10,7 +10,7 @@ from divan.documents import Document
 from divan.errors import InvalidDocument, InvalidID, InvalidSchema
 from divan.store.annotations import METADATA, Types, is_typed_dict, read_types
 from divan.store.classes import Library, id_class, library_of
-from divan.store.instances import SCALARS, Opaque, difference, members, plain
+from divan.store.instances import SCALARS, Opaque, difference, difference_of_own, members, plain
 
 if typing.TYPE_CHECKING:
 
@@ -196,6 +196,25 @@ class Model:
             self._library.check({name: value for name, value in data.items() if name not in self.metadata})
         except Exception as error:
             raise self._refusal(id, "would be", self._library.words(error)) from error
+
+    def check_own(self, name: str, given: Any, stored: Any) -> None:
+        """Refuse a value of the class's own that would come back as something else.
+
+        Args:
+            name: The field.
+            given: What the caller gave for it in a change.
+            stored: What `plain` made of it.
+
+        Raises:
+            InvalidDocument: saying what would come back, and as what.
+        """
+        try:
+            made = self._library.check({name: stored})
+        except Exception:
+            return  # for `check` or `check_changes` to refuse, with all that is known of the document
+        found = difference_of_own(given, made[name], name) if name in made else None
+        if found is not None:
+            raise InvalidDocument(found)
 
     # Ids
 
