@@ -23,6 +23,7 @@ from divan_postgres.wire import Command
 
 _get_id: Final[Any] = attrgetter("id")
 _COLUMNS: Final = "id, rev, body"
+_ID_COLUMNS: Final = "id, rev, '{}'"
 
 
 def find_documents(
@@ -40,7 +41,7 @@ def find_documents(
     if limit == 0:
         return
     plan = plan_query(identifier(client.table), where.tree, sort)
-    found = _found_at_once(client, plan, sort, limit, skip)
+    found = _found_at_once(client, plan, sort, limit, skip, ids_only=fields == ())
     rows = None
     if found is None:
         rows = Rows(client)
@@ -57,12 +58,20 @@ def find_documents(
 
 
 def _found_at_once(
-    client: Client, plan: Plan, sort: Sequence[SortKey], limit: int | None, skip: int
+    client: Client, plan: Plan, sort: Sequence[SortKey], limit: int | None, skip: int, *, ids_only: bool
 ) -> Iterator[Document | DivanError] | None:
-    """The documents of a query for so few that one statement answers it; `None` if it takes a cursor."""
-    if limit is None or limit > FIRST or plan.residual.items or (sort and not plan.order):
+    """The documents of a query for so few that one statement answers it; `None` if it takes a cursor.
+
+    How many there are is only tried where PostgreSQL need not sort them: what it finds in vain then costs little.
+    """
+    is_small = limit is not None and limit <= FIRST
+    if plan.residual.items or (sort and not (plan.order and is_small)):
         return None
-    documents = _documents(client.rows(plan.select(_COLUMNS, limit, skip)))
+    columns = _ID_COLUMNS if ids_only and not sort else _COLUMNS
+    rows = client.rows(plan.select(columns, limit if is_small else FIRST + 1, skip))
+    if len(rows) > FIRST:
+        return None
+    documents = _documents(rows)
     if any(isinstance(found, Document) and _is_odd(resolve(found, key.path)) for found in documents for key in sort):
         return None
     return iter(documents)
@@ -96,7 +105,7 @@ def _found(
         )
     if sort or matches:
         return finish(_matching(rows, plan, matches), get_id=_get_id, sort=sort, limit=limit, skip=skip)
-    return _as_found(rows, plan.select("id, rev, '{}'" if ids_only else _COLUMNS, limit, skip))
+    return _as_found(rows, plan.select(_ID_COLUMNS if ids_only else _COLUMNS, limit, skip))
 
 
 def _as_found(rows: Rows, command: Command) -> Iterator[Document | DivanError]:
