@@ -740,9 +740,17 @@ def test_importing_and_listing_load_no_plugin(site: Path) -> None:
             "import divan\n@divan.hookimpl\ndef divan_no_such_hook(): pass",
             "PluginValidationError: unknown hook 'divan_no_such_hook'",
         ),
-        ("import divan\n@divan.hookimpl\ndef divan_before_write(nothing): pass", "PluginValidationError: "),
+        (
+            "import divan\n@divan.hookimpl\ndef divan_before_write(nothing): pass",
+            "PluginValidationError: divan_before_write has no argument 'nothing'; it has store, operation, document_id, data",
+        ),
+        (
+            "import divan\n@divan.hookimpl(wrapper=True)\ndef divan_serializers(): return (yield)",
+            "PluginValidationError: divan_serializers can't be wrapped, since each plugin's is called alone",
+        ),
+        ("raise ValueError('one\\ntwo')", "ValueError: one two; reinstall"),
     ],
-    ids=["raises", "imports", "exits", "unknown hook", "wrong arguments"],
+    ids=["raises", "imports", "exits", "unknown hook", "wrong arguments", "a wrapper", "two lines"],
 )
 def test_a_broken_plugin_is_reported_and_skipped(site: Path, source: str, reason: str) -> None:
     plugin("divan-broken", source).unpack(site)
@@ -753,6 +761,18 @@ def test_a_broken_plugin_is_reported_and_skipped(site: Path, source: str, reason
         divan.open("memory://", schema={"at": "GeoField"}) as store,
     ):
         assert store.create({"at": (1.0, 2.0)})["at"] == (1.0, 2.0)
+
+
+def test_an_installed_plugin_that_is_given_to_open_as_well_is_registered_once(site: Path) -> None:
+    source = "import divan\nopened = []\n@divan.hookimpl\ndef divan_store_opened(store): opened.append(store.name)"
+    plugin("divan-note", source).unpack(site)
+    divan.open("memory://").close()
+    module = sys.modules["divan_note"]
+    module.opened.clear()
+
+    divan.open("memory://", plugins=[module]).close()
+
+    assert module.opened == ["memory"]
 
 
 def test_a_broken_plugin_is_reported_once(site: Path) -> None:

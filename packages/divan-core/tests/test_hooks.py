@@ -7,12 +7,13 @@ import datetime
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import divan
 import pluggy
 import pytest
-from divan import BulkError, DivanError, Document, InvalidDocument, Store, WriteVetoed, hookimpl
+from divan import BulkError, DivanError, Document, InvalidDocument, InvalidPlugin, Store, WriteVetoed, hookimpl
 from divan.plugins import Plugins, load_plugins
 
 
@@ -437,9 +438,115 @@ def test_a_name_taken_by_another_plugin_leaves_that_one_registered() -> None:
     assert plugins.manager.get_plugins() == {first}
 
 
-def test_a_plugin_given_to_open_that_is_wrong_fails_the_call() -> None:
-    with pytest.raises(pluggy.PluginValidationError, match="divan_befor_write"):
-        divan.open("memory://", plugins=[Misspelt()])
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        (
+            Misspelt(),
+            "the plugin Misspelt can't be used: unknown hook 'divan_befor_write'; divan_before_write is meant",
+        ),
+        (
+            WrongArguments(),
+            (
+                "the plugin WrongArguments can't be used: divan_before_write has no argument 'document'; it has store, "
+                "operation, document_id, data"
+            ),
+        ),
+    ],
+    ids=["misspelt", "wrong arguments"],
+)
+def test_a_plugin_given_to_open_that_is_wrong_fails_the_call(plugin: Any, message: str) -> None:
+    with pytest.raises(InvalidPlugin) as caught:
+        divan.open("memory://", plugins=[plugin])
+
+    assert str(caught.value) == message
+    assert isinstance(caught.value.__cause__, pluggy.PluginValidationError)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ("divan_geo", "an object of the type str"),
+        (b"divan_geo", "an object of the type bytes"),
+        (None, "None"),
+        ({"divan_geo": Recorder()}, "an object of the type dict"),
+        (Recorder(), "an object of the type Recorder"),
+        (Recorder, "the type Recorder"),
+        (divan, "the module divan"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_plugins_that_are_no_list_are_refused(given: Any, kind: str) -> None:
+    with pytest.raises(InvalidPlugin) as caught:
+        divan.open("memory://", plugins=given)
+
+    assert str(caught.value) == f"plugins are given in a list, as in plugins=[module], and not as {kind}"
+
+
+@pytest.mark.parametrize(
+    ("item", "kind"),
+    [(None, "None"), ("divan_geo", "an object of the type str"), ({}, "an object of the type dict"), (7, "an object of the type int"), (object(), "an object of the type object"), (divan, "the module divan")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_an_item_that_is_no_plugin_is_refused(item: Any, kind: str) -> None:
+    with pytest.raises(
+        InvalidPlugin, match=rf"^plugins: item 2 is {kind}, and has no function marked @divan\.hookimpl"
+    ):
+        divan.open("memory://", plugins=[Recorder(), item])
+
+
+def test_a_class_whose_hooks_want_an_instance_is_refused() -> None:
+    with pytest.raises(InvalidPlugin, match=r"^plugins: Recorder is a class; give an instance, Recorder\(\)$"):
+        divan.open("memory://", plugins=[Recorder])
+
+
+def test_a_class_whose_hooks_want_no_instance_is_a_plugin() -> None:
+    opened = []
+
+    class Counter:
+        @staticmethod
+        @hookimpl
+        def divan_store_opened(store: Store) -> None:
+            opened.append(store.name)
+
+    divan.open("memory://", plugins=[Counter]).close()
+
+    assert opened == ["memory"]
+
+
+def test_a_plugin_that_is_given_twice_is_called_once() -> None:
+    recorder = Recorder()
+
+    divan.open("memory://", plugins=[recorder, recorder]).close()
+
+    assert recorder.calls == [("opened", "memory"), ("closed", "memory")]
+
+
+def wrapped(hook: str, **options: bool) -> Any:
+    """A plugin that wraps a hook and notes it."""
+
+    def wrapper() -> Iterator[None]:
+        noted.append(hook)
+        return (yield)
+
+    noted: list[str] = []
+    return SimpleNamespace(**{hook: hookimpl(**options)(wrapper)}, noted=noted)
+
+
+@pytest.mark.parametrize("hook", [hook for hook in vars(divan.hookspecs) if hook.startswith("divan_")])
+@pytest.mark.parametrize("options", [{"wrapper": True}, {"hookwrapper": True}], ids=["wrapper", "hookwrapper"])
+def test_a_wrapper_works_or_is_refused_in_words(hook: str, options: dict[str, bool]) -> None:
+    plugin = wrapped(hook, **options)
+
+    if hook == "divan_before_write":
+        with divan.open("memory://", plugins=[plugin]) as store:
+            store.create({})
+        assert plugin.noted == [hook]
+    else:
+        with pytest.raises(
+            InvalidPlugin, match=f"^the plugin SimpleNamespace can't be used: {hook} can't be wrapped, since"
+        ):
+            divan.open("memory://", plugins=[plugin])
 
 
 # No cost

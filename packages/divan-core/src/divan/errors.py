@@ -57,6 +57,10 @@ class PluginConflict(DivanError):
     """Two plugins give the same field type, and neither declares ``tryfirst``."""
 
 
+class InvalidPlugin(DivanError, ValueError):
+    """What is given to `open` as a plugin is none, or has a hook that Divan does not call."""
+
+
 # Reaching a store
 
 

@@ -280,5 +280,5 @@ def metadata_of(distribution: Any, key: str) -> str:
 
 def one_line(error: BaseException, limit: int = 500) -> str:
     """An error's class and text in one line, cut when it is long."""
-    text = re.sub(r"\s*[\r\n]\s*", "; ", f"{type(error).__name__}: {error}".strip().removesuffix(":"))
+    text = re.sub(r"\s*[\r\n]\s*", " ", f"{type(error).__name__}: {error}".strip().removesuffix(":"))
     return text if len(text) <= limit else f"{text[:limit]}…"

@@ -71,7 +71,8 @@ def open(
         host: Host name, where `url` is no URL; `None` for the backend's default.
         port: Port, where `url` is no URL; `None` for the backend's default.
         allow_scans: Whether a query may read every document of the database.
-        plugins: Plugin modules or objects, beside the installed ones, for this Store alone.
+        plugins: Plugin modules or objects, beside the installed ones, for this Store alone; one that is among those, or
+            given twice, takes part once.
         **options: The backend's options, ``user`` and ``password``; they beat those of the URL.
 
     Returns:
@@ -80,6 +81,7 @@ def open(
     Raises:
         BackendNotFound, AmbiguousBackend, BackendLoadError: if the backend can't be had.
         InvalidURL: if the URL or an option can't be understood.
+        InvalidPlugin: if what is given as a plugin is none, or has a hook or an argument that Divan does not know.
         InvalidSchema: if the schema can't be understood, or a field type is not known.
         ConnectionFailed: if the store can't be reached.
     """

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import time
+import types
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pluggy
 
 from divan import hookspecs
 from divan.discovery import allowlist
-from divan.installed import distribution_name, load_entry_point, normalize, scan
+from divan.errors import InvalidPlugin
+from divan.installed import distribution_name, load_entry_point, normalize, one_line, scan
+
+_CALLED_TOGETHER: Final = frozenset({"divan_before_write"})
+"""The hooks whose implementations are called by pluggy, and can be wrapped; of the others, each is called alone."""
 
 
 class PluginWarning(UserWarning):
@@ -45,29 +52,66 @@ class Plugins:
     Attributes:
         manager: The pluggy manager that they are registered with.
         broken: Those that were skipped.
+        import_seconds: Distribution and name → how long the import of an installed plugin took, skipped or not.
     """
 
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager("divan")
         self.manager.add_hookspecs(hookspecs)
         self.broken: list[BrokenPlugin] = []
+        self.import_seconds: dict[tuple[str, str], float] = {}
         self._distributions: dict[str, str] = {}
 
     def register(self, plugin: object, name: str, distribution: str) -> None:
-        """Register one plugin; raises what is wrong with it, and is then as if it had not been called."""
+        """Register one plugin, unless it is registered already.
+
+        Raises what is wrong with it, and is then as if it had not been called.
+        """
+        if any(plugin is other for _, other in self.manager.list_name_plugin()):
+            return
         key = f"{distribution}:{name}"
+        if key in self._distributions:
+            raise ValueError(f"the name {name!r} is already registered for another plugin of {distribution}")
+        self._check(plugin)
         try:
             self.manager.register(plugin, name=key)
             self.manager.check_pending()
         except Exception:
-            if key not in self._distributions and self.manager.get_plugin(key) is plugin:
+            if self.manager.get_plugin(key) is plugin:
                 self.manager.unregister(name=key)  # the hooks before the wrong one are registered by now
             raise
         self._distributions[key] = distribution
 
+    def hooks_of(self, plugin: object) -> dict[str, Mapping[str, Any]]:
+        """The attributes of a plugin that are marked as hooks, and with what."""
+        marked = {name: self.manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
+        return {name: options for name, options in marked.items() if options is not None}
+
+    def _check(self, plugin: object) -> None:
+        """Refuse a hook that Divan would never call, or not as it wants to be called, in words that name it."""
+        for name, options in self.hooks_of(plugin).items():
+            hook = options["specname"] or name
+            spec = getattr(getattr(self.manager.hook, hook, None), "spec", None)
+            if spec is None:
+                if options["optionalhook"]:
+                    continue
+                raise pluggy.PluginValidationError(plugin, f"unknown hook {hook!r}; {_known_hooks(hook)}")
+            if (options["wrapper"] or options["hookwrapper"]) and hook not in _CALLED_TOGETHER:
+                raise pluggy.PluginValidationError(
+                    plugin,
+                    f"{hook} can't be wrapped, since each plugin's is called alone; only "
+                    f"{', '.join(_CALLED_TOGETHER)} can",
+                )
+            given = pluggy.HookImpl(plugin, "", getattr(plugin, name), options).argnames  # type: ignore[arg-type]
+            for argument in given:
+                if argument not in spec.argnames:
+                    raise pluggy.PluginValidationError(
+                        plugin, f"{hook} has no argument {argument!r}; it has {', '.join(spec.argnames)}"
+                    )
+
     def skip(self, name: str, distribution: str, error: BaseException) -> None:
         """Report a plugin that can't be used."""
-        reason = (f"{type(error).__name__}: {error}" if str(error) else type(error).__name__).splitlines()[0]
+        reason = one_line(error)
         broken = BrokenPlugin(name, distribution, reason)
         if broken not in self.broken:
             self.broken.append(broken)
@@ -116,6 +160,15 @@ class Plugins:
                 logging.getLogger("divan").exception("a plugin's %s raised for %r", hook, told)
 
 
+def _known_hooks(wrong: str) -> str:
+    """The hook that a misspelt one is meant to be; or all of them."""
+    import difflib  # only on the way to an error
+
+    hooks = [name for name in vars(hookspecs) if name.startswith("divan_")]
+    meant = difflib.get_close_matches(wrong, hooks, n=1)
+    return f"{meant[0]} is meant" if meant else f"the hooks are {', '.join(hooks)}"
+
+
 def _checked(serializers: dict[Any, Any]) -> dict[str, Mapping[str, Any]]:
     """A hook's answer, if it is what the hook asks for."""
     for field_type, serializer in serializers.items():
@@ -148,9 +201,12 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
 
     Args:
         extra: Plugin modules or objects beside the installed ones; a set that has any is made anew.
+
+    Raises:
+        InvalidPlugin: if one of `extra` is no plugin, or can't be registered.
     """
     global _cache
-    extra = tuple(extra)
+    extra = _listed(extra)
     found = scan()
     entry_points = found.plugins
     allowed = allowlist()
@@ -169,14 +225,62 @@ def load_plugins(extra: Iterable[object] = ()) -> Plugins:
         distribution = distribution_name(entry_point)
         if allowed is not None and normalize(distribution) not in allowed:
             continue
+        started = time.perf_counter()
         try:
-            plugins.register(load_entry_point(entry_point), entry_point.name, distribution)
+            plugin = load_entry_point(entry_point)
+            plugins.import_seconds[distribution, entry_point.name] = time.perf_counter() - started
+            plugins.register(plugin, entry_point.name, distribution)
         except (Exception, SystemExit) as error:
+            plugins.import_seconds.setdefault((distribution, entry_point.name), time.perf_counter() - started)
             plugins.skip(entry_point.name, distribution, error)
-    for source, objects in (("this program", _added), ("the open() call", extra)):
-        for number, plugin in enumerate(objects, start=1):
-            name = getattr(plugin, "__name__", type(plugin).__name__)
-            plugins.register(plugin, f"{name} {number}", source)
+    for number, plugin in enumerate(_added, start=1):
+        plugins.register(plugin, f"{_name_of(plugin)} {number}", "this program")
+    for number, plugin in enumerate(extra, start=1):
+        _register_given(plugins, plugin, number)
     if not extra and not _added:
         _cache = ((entry_points, allowed), found.fingerprint, plugins)
     return plugins
+
+
+def _listed(given: Iterable[object]) -> tuple[object, ...]:
+    """What `open` was given as plugins, if it is several objects and no single one."""
+    wrong = f"plugins are given in a list, as in plugins=[module], and not as {_kind_of(given)}"
+    if isinstance(given, (str, bytes, Mapping, type)):
+        raise InvalidPlugin(wrong)
+    try:
+        return tuple(given)
+    except TypeError as error:
+        raise InvalidPlugin(wrong) from error
+
+
+def _register_given(plugins: Plugins, plugin: object, number: int) -> None:
+    """Register what was given to `open`, or say why it can't take part."""
+    try:
+        hooks = plugins.hooks_of(plugin)
+        if not hooks:
+            raise InvalidPlugin(
+                f"plugins: item {number} is {_kind_of(plugin)}, and has no function marked @divan.hookimpl; a plugin "
+                "is a module or an object that has, and an installed one takes part without being given"
+            )
+        if isinstance(plugin, type):
+            static = [inspect.getattr_static(plugin, name) for name in hooks]
+            if any(isinstance(function, types.FunctionType) for function in static):
+                raise InvalidPlugin(f"plugins: {plugin.__name__} is a class; give an instance, {plugin.__name__}()")
+        plugins.register(plugin, f"{_name_of(plugin)} {number}", "the open() call")
+    except InvalidPlugin:
+        raise
+    except Exception as error:
+        reason = str(error) if isinstance(error, pluggy.PluginValidationError) else one_line(error)
+        raise InvalidPlugin(f"the plugin {_name_of(plugin)} can't be used: {reason}") from error
+
+
+def _name_of(plugin: object) -> str:
+    return getattr(plugin, "__name__", type(plugin).__name__)
+
+
+def _kind_of(given: object) -> str:
+    """What was given in place of a plugin; not its contents, which may be secret."""
+    if given is None:
+        return "None"
+    name = getattr(given, "__name__", None)
+    return f"an object of the type {type(given).__name__}" if name is None else f"the {type(given).__name__} {name}"

@@ -31,7 +31,13 @@ CODES: Final[tuple[tuple[int, str, tuple[type[errors.DivanError], ...]], ...]] =
     (
         7,
         "the backend or a plugin is missing, broken or ambiguous",
-        (errors.BackendNotFound, errors.AmbiguousBackend, errors.BackendLoadError, errors.PluginConflict),
+        (
+            errors.BackendNotFound,
+            errors.AmbiguousBackend,
+            errors.BackendLoadError,
+            errors.InvalidPlugin,
+            errors.PluginConflict,
+        ),
     ),
     (8, "the backend can't do this", (errors.UnsupportedOperation,)),
     (
