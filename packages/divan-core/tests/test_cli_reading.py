@@ -225,6 +225,7 @@ def test_an_error_names_the_place(run: Run, url: str, text: str, place: str, pro
 def test_a_broken_line_tells_how_many_were_stored(
     run: Run, url: str, command: str, lines: list[str], told: str
 ) -> None:
+    run("create", url, "{}")
     ended = run(command, url, stdin="\n".join([*lines, '{"_id": ']))
     assert ended.err.endswith(told)
 

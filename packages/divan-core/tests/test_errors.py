@@ -34,7 +34,7 @@ SPECIAL: dict[type[DivanError], tuple[tuple[Any, ...], str, dict[str, Any]]] = {
     DocumentNotFound: (("ada",), "no document has the id 'ada'", {"document_id": "ada"}),
     DocumentExists: (
         ("ada",),
-        "a document with the id 'ada' exists already; use put() to overwrite it",
+        "a document with the id 'ada' exists already; put overwrites it",
         {"document_id": "ada"},
     ),
     RevisionConflict: (

@@ -153,6 +153,11 @@ def get_backend(name: str) -> type[BaseDivanBackend]:
 
 def find_backend(name: str) -> BackendInfo:
     """The listing of `get_backend`'s backend, without importing it."""
+    if "/" in name or "@" in name or "." in name:
+        from divan.hints import url_meant  # only on the way to an error
+
+        if url := url_meant(name):
+            raise BackendNotFound(f"{name!r} is no URL, and no backend's name; did you mean {url!r}?")
     if "/" in name or "@" in name:  # a URL gone wrong: not shown, since a password may be in it
         raise BackendNotFound(
             "what was given is no backend's name; a URL has '://' after the name: sqlite:///guests.db"
@@ -218,14 +223,19 @@ def _listed(names: Iterable[str]) -> str:
 
 def _not_found(name: str, infos: Iterable[BackendInfo], hidden: Sequence[BackendInfo]) -> str:
     from divan.directory import KNOWN_BACKENDS  # only on the way to an error
+    from divan.hints import scheme_meant
 
     if hidden:
         owner = hidden[0].distribution
         return f"the backend {name!r} is installed, but DIVAN_PLUGINS does not name its distribution, {owner}"
+    infos = tuple(infos)
     installed = ", ".join(info.name for info in infos) or "none"
     message = f"no installed backend is called {name!r}; installed are: {installed}"
     distribution = KNOWN_BACKENDS.get(name.rpartition(":")[2])
-    return f"{message}; it comes with: pip install {distribution}" if distribution else message
+    if distribution:
+        return f"{message}; it comes with: pip install {distribution}"
+    meant = scheme_meant(name, (each for info in infos for each in info.names))
+    return f"{message}; did you mean {meant!r}?" if meant else message
 
 
 def allowlist() -> frozenset[str] | None:

@@ -130,7 +130,7 @@ class DocumentExists(DivanError):
     """
 
     def __init__(self, document_id: str) -> None:
-        super().__init__(f"a document with the id {_short(document_id)} exists already; use put() to overwrite it")
+        super().__init__(f"a document with the id {_short(document_id)} exists already; put overwrites it")
         self.document_id = document_id
 
     def __reduce__(self) -> tuple[Any, ...]:

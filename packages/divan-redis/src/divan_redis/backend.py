@@ -46,6 +46,7 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
     exclude_keys = (REVISION.decode(),)
     known_options: ClassVar[Mapping[str, Option]] = OPTIONS
     takes_id_field: ClassVar[bool] = True
+    empty_is_missing: ClassVar[bool] = True
     scheme_ports: ClassVar[Mapping[str, int]] = {"redis+sentinel": 26379}
 
     _client: Client

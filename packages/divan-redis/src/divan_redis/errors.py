@@ -115,7 +115,7 @@ def translate(error: Exception, shown: str, timeout: float, key: bytes | None = 
     cause = error.__cause__
     if isinstance(error, RedisClusterException) and isinstance(cause, Exception):
         return translate(cause, shown, timeout, key)  # "cannot be connected", and why
-    text = str(error) or type(error).__name__
+    text = str(error).rstrip(".") or type(error).__name__
     about = f"Redis at {shown}"
     found = _CODE.search(text)
     code = found[1] if found else _CLASSES.get(type(error))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from divan.aio.results import AsyncResults
 from divan.aio.workers import Job, Workers
-from divan.documents import REMOVE, Document
+from divan.documents import Document
 from divan.errors import BulkError, StoreClosed
 from divan.query import Explanation, parse_fields
 from divan.serializers import FieldSerializer
@@ -76,7 +76,7 @@ class AsyncStore(Generic[D]):
     async def get(self, id: Id | Document | D, default: _T, *, fields: None = ...) -> D | _T: ...
     @overload
     async def get(self, id: Id | Document | D, default: _T, *, fields: Iterable[str]) -> Document | _T: ...
-    async def get(self, id: Id | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
+    async def get(self, id: Id | Document | D, default: Any = ..., *, fields: Iterable[str] | None = None) -> Any:
         """Fetch a document.
 
         Args:

@@ -49,6 +49,7 @@ class BaseDivanBackend:
             not, the Store finishes what asks for it.
         native_types: Classes of the store's own values (BSON's ObjectId, say) that a document may hold as they are.
         batch_size: How many items the Store puts into one bulk call.
+        empty_is_missing: Whether a database without documents is the same as none, so that to open one makes nothing.
         db: The store's native handle: what `connect` returned, or a property of the driver where that returns `None`.
 
     Raises:
@@ -65,6 +66,7 @@ class BaseDivanBackend:
     takes_id_field: ClassVar[bool] = False
     native_types: ClassVar[tuple[type, ...]] = ()
     batch_size: ClassVar[int] = 500
+    empty_is_missing: ClassVar[bool] = False
 
     database: str
     host: str

@@ -55,7 +55,7 @@ def create(
     others are stored.
     """
     rows, alone = writing.read(ctx, data, id)
-    with opened(target, writing.schema) as (store, values):
+    with opened(target, writing.schema, make=True) as (store, values):
         items = ((row.place, _with_id(row.id if id is None else id, values.load(row.fields))) for row in rows)
         return writing.write(ctx, items, lambda to, batch: to.create_many(batch), store, values, alone=alone)
 
@@ -81,7 +81,7 @@ def put(
     """
     id, data = _id_or_data(id, data)
     rows, alone = writing.read(ctx, data, id)
-    with opened(target, writing.schema) as (store, values):
+    with opened(target, writing.schema, make=True) as (store, values):
         if rev is None and not if_unchanged:
             items: Iterable[tuple[str, Any]] = (
                 (row.place, (id_for(ctx, row, id), values.load(row.fields))) for row in rows

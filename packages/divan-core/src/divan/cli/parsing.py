@@ -17,9 +17,11 @@ from divan.cli.reading import read_file, read_json
 from divan.cli.target import Target
 from divan.cli.text import Reporter
 from divan.cli.values import Values
-from divan.errors import DivanError, InvalidSchema
+from divan.discovery import find_backend
+from divan.errors import DatabaseNotFound, DivanError, InvalidSchema
 from divan.opening import DEFAULT_URL_VARIABLE
 from divan.options import Hidden
+from divan.urls import parse_url
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -109,6 +111,8 @@ class StoreCommand(Command):
         url = Hidden(given.pop(0) if given and _URL.match(given[0]) else os.environ.get(DEFAULT_URL_VARIABLE))
         reporter.hide_secrets_of(url)
         ctx.params["target"] = Target(url, ask, reporter)
+        if not url.value and given and (hint := _url_hint(given[0])):
+            raise click.UsageError(f"{given[0]!r} is no URL{hint}", ctx)
         for word in self._words:
             if word.many:
                 ctx.params[word.name], given = tuple(given), []
@@ -118,8 +122,16 @@ class StoreCommand(Command):
                 raise click.UsageError(f"{word.shown} is missing", ctx)
         if given:
             reporter.hide_secrets_of(Hidden(given[0]))
-            raise click.UsageError(f"one word too many: {given[0]!r}", ctx)
+            raise click.UsageError(f"one word too many: {given[0]!r}{_url_hint(given[0])}", ctx)
         return rest
+
+
+def _url_hint(word: str) -> str:
+    """What to write if a word was meant to name the store, as the end of a message."""
+    from divan.hints import url_meant
+
+    url = url_meant(word)
+    return f"; did you mean {url!r}?" if url else ""
 
 
 def _password_option() -> click.Option:
@@ -255,8 +267,34 @@ def _parse_fields(texts: tuple[str, ...]) -> list[str] | None:
 
 @contextmanager
 def opened(
-    target: Target, schema: Mapping[str, str] | None = None, **options: Any
+    target: Target, schema: Mapping[str, str] | None = None, *, make: bool = False, **options: Any
 ) -> Iterator[tuple[divan.Store, Values]]:
-    """Open the store of a command, with what turns JSON into its values and back."""
-    with divan.open(target.url().value, schema=schema or None, **options) as store:
+    """Open the store of a command, with what turns JSON into its values and back.
+
+    Args:
+        target: Where the store is.
+        schema: The fields' types.
+        make: Whether a database that is missing is made, if the URL says nothing about it.
+        **options: Further arguments of `divan.open`.
+    """
+    url = target.url()
+    makes_nothing = not make and _opening_makes(url)
+    if makes_nothing:
+        options["create"] = False
+    try:
+        store = divan.open(url.value, schema=schema or None, **options)
+    except DatabaseNotFound as error:
+        if not makes_nothing:
+            raise
+        # What its message advises is about an option that nobody has given.
+        problem = str(error).rpartition("; ")[0] or str(error)
+        raise DatabaseNotFound(f"{problem}; divan create and divan put make it") from error
+    with store:
         yield store, Values(store)
+
+
+def _opening_makes(url: Hidden) -> bool:
+    """Whether to open a store can make a database, and its URL leaves that open."""
+    parsed = parse_url(url.value)
+    backend = find_backend(parsed.scheme).load()
+    return "create" in (backend.known_options or {}) and "create" not in parsed.options and not backend.empty_is_missing

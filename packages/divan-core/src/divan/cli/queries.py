@@ -129,7 +129,7 @@ def ensure_index(target: Target, field: tuple[str, ...], printer: Printer) -> No
 
     Several fields make one index over all of them, in this order.
     """
-    with opened(target) as (store, _):
+    with opened(target, make=True) as (store, _):
         name = store.ensure_index(*field)
         text = f"{store.name} has no indexes; find answers the same without" if name is None else f"index {name}"
         printer.text(text, {"index": name})

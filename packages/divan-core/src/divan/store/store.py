@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, 
 from divan.backends.base import BaseDivanBackend
 from divan.backends.driver import Driver, is_told_of_fresh_ids, taken_arguments, takes_nested_changes
 from divan.backends.support import attempt
-from divan.documents import REMOVE, Document
+from divan.documents import Document
 from divan.errors import (
     BulkError,
     DivanError,
@@ -166,7 +166,7 @@ class Store(Generic[D]):
     def get(self, id: Id | Document | D, default: _T, *, fields: None = ...) -> D | _T: ...
     @overload
     def get(self, id: Id | Document | D, default: _T, *, fields: Iterable[str]) -> Document | _T: ...
-    def get(self, id: Id | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
+    def get(self, id: Id | Document | D, default: Any = ..., *, fields: Iterable[str] | None = None) -> Any:
         """Fetch a document.
 
         Args:
@@ -186,7 +186,7 @@ class Store(Generic[D]):
         try:
             checked = self._id_of(id)
         except InvalidID:
-            if default is REMOVE:
+            if default is ...:
                 raise
             return default
         try:
@@ -194,7 +194,7 @@ class Store(Generic[D]):
                 return self._document(self._queries.get(self._backend, checked, names))
             return self._give(self._document(self._backend.get_document_for_id(checked)))
         except DocumentNotFound:
-            if default is REMOVE:
+            if default is ...:
                 raise
             return default
 

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from weakref import WeakSet
 
-from divan.documents import REMOVE, Document
+from divan.documents import Document
 from divan.errors import StoreClosed
 from divan.query import Explanation
 from divan.store.events import PluginSet
@@ -73,7 +73,7 @@ class TracedStore(Store[D]):
     def create(self, data: Mapping[str, Any] | D, id: Id | None = None) -> D:
         return self._tell(Call(self, "create"), self._store.create, data, id)
 
-    def get(self, id: Id | Document | D, default: Any = REMOVE, *, fields: Iterable[str] | None = None) -> Any:
+    def get(self, id: Id | Document | D, default: Any = ..., *, fields: Iterable[str] | None = None) -> Any:
         return self._tell(Call(self, "get", target=id), partial(self._store.get, fields=fields), id, default)
 
     def __contains__(self, id: object) -> bool:

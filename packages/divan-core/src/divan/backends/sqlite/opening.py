@@ -51,10 +51,10 @@ def check_file(path: Path, *, create: bool) -> None:
         raise ConnectionFailed(f"{path} is a folder; name a file in it, as in sqlite:///{path}/my.db")
     if mode:
         raise ConnectionFailed(f"{path} is no regular file; name another one")
-    if not path.parent.is_dir():
-        raise ConnectionFailed(f"{path} can't be made: the folder {path.parent} does not exist; make it first")
     if not create:
         raise DatabaseNotFound(f"the file {path} does not exist; leave out mode=ro and create=false to make it")
+    if not path.parent.is_dir():
+        raise ConnectionFailed(f"{path} can't be made: the folder {path.parent} does not exist; make it first")
 
 
 def open_first(
