@@ -11,6 +11,7 @@ from divan.backends.support import attempt
 from divan.query import parse
 from divan.testing import generate
 from divan.testing.checks.concurrency import LostUpdates
+from divan.testing.limits import TINY_FLOATS
 from divan.testing.reporting import failing
 
 _COUNT: Final = 24
@@ -87,11 +88,12 @@ class WhereWrites(LostUpdates):
         documents = store.create_many(generate.documents(40, big_ints=False))
         filters = [where for where in generate.filters(60, big_ints=False) if 0 < len(_ids(where, documents)) < 20]
         assert len(filters) > 10
-        for number, where in enumerate(filters[:10]):
-            assert store.update_where(where, {"marked": number}) == len(_ids(where, documents))
-            assert {document.id for document in store.find({"marked": number})} == _ids(where, documents)
         expected = _ids(filters[10], documents)
-        assert store.delete_where(filters[10]) == len(expected)
+        with self.within(TINY_FLOATS):  # an index of an earlier check may serve a filter
+            for number, where in enumerate(filters[:10]):
+                assert store.update_where(where, {"marked": number}) == len(_ids(where, documents))
+                assert {document.id for document in store.find({"marked": number})} == _ids(where, documents)
+            assert store.delete_where(filters[10]) == len(expected)
         assert {document.id for document in documents} - set(store.ids()) == expected
 
     def test_each_document_is_claimed_by_one_of_many(self, crowd: Store) -> None:
