@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import divan
 import importlib_metadata
 import pytest
 
@@ -119,7 +120,10 @@ def test_a_backend_in_a_bad_state_is_not_touched_by_what_does_not_ask_for_it(
     install_bad(site, how, "divan.backends")
     backend("divan-floppy", "floppy").unpack(site.folder)
 
-    ended = site.python("-c", COMMANDS, f"count sqlite:///{tmp_path.as_posix()}/test.db", "create floppy://x {}")
+    url = f"sqlite:///{tmp_path.as_posix()}/test.db"
+    divan.open(url).close()
+
+    ended = site.python("-c", COMMANDS, f"count {url}", "create floppy://x {}")
 
     assert ended.stderr.splitlines() == [
         f"{command} exits 0, odd is not imported" for command in ("--help", "backends", "count", "create")
@@ -156,8 +160,10 @@ def test_a_store_opens_beside_a_plugin_in_a_bad_state(site: Site, tmp_path: Path
 
 def test_a_plugin_that_is_not_allowed_costs_no_import(site: Site, tmp_path: Path) -> None:
     install_bad(site, "hangs", "divan.plugins")
+    url = f"sqlite:///{tmp_path.as_posix()}/test.db"
+    divan.open(url).close()
 
-    ended = site.python("-c", COMMANDS, f"count sqlite:///{tmp_path.as_posix()}/test.db", DIVAN_PLUGINS="")
+    ended = site.python("-c", COMMANDS, f"count {url}", DIVAN_PLUGINS="")
 
     assert ended.stderr.splitlines()[-1] == "count exits 0, odd is not imported"
 
