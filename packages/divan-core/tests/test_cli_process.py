@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import divan
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -83,7 +84,10 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path.as_posix()}/test.db"
+    """A database without documents."""
+    url = f"sqlite:///{tmp_path.as_posix()}/test.db"
+    divan.open(url).close()
+    return url
 
 
 ENDLESS = """
