@@ -48,6 +48,7 @@ def seed(name: str, mutant: Mutant) -> type[BaseDivanBackend]:
     copy = _copies() / package
     shutil.copytree(_ORIGINALS / "sqlite", copy / "sqlite", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(_ORIGINALS / "memory.py", copy)
+    shutil.copy(_ORIGINALS / "sql.py", copy)
     changed = copy / mutant.file
     text = changed.read_text(encoding="utf-8")
     if text.count(mutant.old) != 1:
@@ -57,7 +58,9 @@ def seed(name: str, mutant: Mutant) -> type[BaseDivanBackend]:
     changed.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
     for module in (copy / "sqlite").glob("*.py"):
         source = module.read_text(encoding="utf-8")
-        module.write_text(source.replace("divan.backends.sqlite", f"{package}.sqlite"), encoding="utf-8")
+        for original in ("sqlite", "sql import"):
+            source = source.replace(f"divan.backends.{original}", f"{package}.{original}")
+        module.write_text(source, encoding="utf-8")
     importlib.invalidate_caches()
     if mutant.file == "memory.py":
         return importlib.import_module(f"{package}.memory").MemoryBackend  # type: ignore[no-any-return]

@@ -29,6 +29,7 @@ _FILTERS: Final = "sqlite/filters.py"
 _QUERIES: Final = "sqlite/queries.py"
 _CONNECTIONS: Final = "sqlite/connections.py"
 _MEMORY: Final = "memory.py"
+_SHARED: Final = "sql.py"
 
 MUTANTS: Final[dict[str, Mutant]] = {
     # One document
@@ -92,18 +93,21 @@ MUTANTS: Final[dict[str, Mutant]] = {
     # Updates
     "UpdateForgetsTheOthers": Mutant(
         _DOCUMENTS,
-        "fields = apply_changes(read(document_id, row[0], row[1]), data, remove, increment)",
-        "fields = apply_changes({}, data, remove, increment)",
+        "fields = apply_changes(read(document_id, row[0], row[1]), data, remove, increment, nested)",
+        "fields = apply_changes({}, data, remove, increment, nested)",
         "test_update_keeps_the_other_fields",
     ),
     "RemoveIsIgnored": Mutant(
         _DOCUMENTS,
-        "row[1]), data, remove, increment)",
-        "row[1]), data, (), increment)",
+        "row[1]), data, remove, increment, nested)",
+        "row[1]), data, (), increment, nested)",
         "test_remove_removes_a_field",
     ),
     "IncrementIsIgnored": Mutant(
-        _DOCUMENTS, "row[1]), data, remove, increment)", "row[1]), data, remove, {})", "test_increment_is_stored"
+        _DOCUMENTS,
+        "row[1]), data, remove, increment, nested)",
+        "row[1]), data, remove, {}, nested)",
+        "test_increment_is_stored",
     ),
     "UpdateMakesUpADocument": Mutant(
         _DOCUMENTS,
@@ -128,7 +132,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "UpdateIsNotAtomic": Mutant(
         _BACKEND,
-        "        return self._file.transaction(merge, self._sql, document_id, data, remove, increment, rev)",
+        "        return self._file.transaction(merge, self._sql, document_id, data, remove, increment, nested, rev)",
         "        import time\n\n        from divan.updates import apply_changes\n\n"
         "        found = self.get_document_for_id(document_id)\n"
         "        time.sleep(0.02)\n"
@@ -241,39 +245,39 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     # Filters
     "OneIsTrue": Mutant(
-        _FILTERS, "return 2 if value.__class__ is bool else 3", "return 3", "test_query[$eq tells true from 1]"
+        _SHARED, "else 2 if value.__class__ is bool else 3", "else 3", "test_query[$eq tells true from 1]"
     ),
     "NeForgetsMissing": Mutant(
-        _FILTERS,
+        _SHARED,
         'return f"NOT {self._equal(path, value)}"',
-        'return f"({rank}>0 AND NOT {self._equal(path, value)})"',
+        'return f"({self.rank(path)}>0 AND NOT {self._equal(path, value)})"',
         "test_query[$ne matches other types and missing]",
     ),
     "NinForgetsMissing": Mutant(
-        _FILTERS,
+        _SHARED,
         'return f"NOT {self._in(path, value)}"',
-        'return f"({rank}>0 AND NOT {self._in(path, value)})"',
+        'return f"({self.rank(path)}>0 AND NOT {self._in(path, value)})"',
         "test_query[$nin matches the rest]",
     ),
     "NullIsMissing": Mutant(
-        _FILTERS,
-        'return f"{rank}>0" if value else f"{rank}=0"',
-        'return f"{rank}>1" if value else f"{rank}<2"',
+        _SHARED,
+        'return f"{self.rank(path)}>0" if value else f"{self.rank(path)}=0"',
+        'return f"{self.rank(path)}>1" if value else f"{self.rank(path)}<2"',
         "test_query[$exists true matches null]",
     ),
-    "GtIsGte": Mutant(_FILTERS, '{"$gt": ">",', '{"$gt": ">=",', "test_query[$gt compares numbers]"),
-    "LtIsLte": Mutant(_FILTERS, '"$lt": "<",', '"$lt": "<=",', "test_query[$lt compares numbers]"),
-    "LteIsLt": Mutant(_FILTERS, '"$lte": "<="}', '"$lte": "<"}', "test_query[$lte compares numbers]"),
+    "GtIsGte": Mutant(_SHARED, '{"$gt": ">",', '{"$gt": ">=",', "test_query[$gt compares numbers]"),
+    "LtIsLte": Mutant(_SHARED, '"$lt": "<",', '"$lt": "<=",', "test_query[$lt compares numbers]"),
+    "LteIsLt": Mutant(_SHARED, '"$lte": "<="}', '"$lte": "<"}', "test_query[$lte compares numbers]"),
     "InForgetsNull": Mutant(
-        _FILTERS,
+        _SHARED,
         "                parts = [self._equal(path, None)]",
         "                parts = []",
         "test_query[$in matches equal values]",
     ),
     "AllTakesTheFirst": Mutant(
         _FILTERS,
-        'for item in value)\n            return f"(+{rank}=5{items})"',
-        'for item in value[:1])\n            return f"(+{rank}=5{items})"',
+        'for value in values)})"',
+        'for value in values[:1])})"',
         "test_query[$all matches in any order]",
     ),
     "SizeIsAtLeast": Mutant(
@@ -289,25 +293,25 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "test_query[$contains tells upper case from lower]",
     ),
     "PrefixHasNoEnd": Mutant(
-        _FILTERS,
+        _SHARED,
         "return begins if end is None else",
         "return begins if end is not None else",
         "test_query[$prefix finds how a string begins]",
     ),
     "GteForgetsNull": Mutant(
-        _FILTERS,
-        'return f"({rank_sql(path)}=1)" if op in ("$gte", "$lte") else "0"',
-        'return "0"',
+        _SHARED,
+        'return f"({self.rank(path)}=1)" if op in ("$gte", "$lte") else self.false',
+        "return self.false",
         "test_query[$gte null matches null]",
     ),
     "OrIsAnd": Mutant(
-        _FILTERS,
+        _SHARED,
         "({' OR '.join(map(self.write, node.items))})",
         "({' AND '.join(map(self.write, node.items))})",
         "test_query[$or needs one]",
     ),
     "NotIsNothing": Mutant(
-        _FILTERS,
+        _SHARED,
         'return f"NOT ({self.write(node.item)})"',
         'return f"({self.write(node.item)})"',
         "test_query[$not turns a filter round]",
@@ -342,8 +346,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "ListsAreSortedAsText": Mutant(
         _QUERIES,
-        "if kind is list or kind is dict or (kind is float and not is_ordinary(value)):",
-        "if kind is float and not is_ordinary(value):",
+        "return kind is list or kind is dict or (kind is float and not is_ordinary(value))",
+        "return kind is float and not is_ordinary(value)",
         "test_generated_documents_sort_as_the_reference_sorts[list]",
     ),
     "LimitIsIgnored": Mutant(
