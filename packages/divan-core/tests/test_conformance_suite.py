@@ -147,18 +147,7 @@ def test_a_check_that_fails_leaves_the_next_one_a_store_that_works(tmp_path: Pat
     assert failed == {"test_delete_of_a_missing_document_raises", "test_delete_twice_raises"}
 
 
-_NOT_YET = pytest.mark.xfail(
-    reason="put_many, page and update_where without replace() are not skipped by their checks yet"
-)
-
-
-@pytest.mark.parametrize(
-    "backend",
-    [
-        pytest.param(name, marks=_NOT_YET) if name in ("TestWithoutReplace", "TestFiveMethods") else name
-        for name in PARTIAL
-    ],
-)
+@pytest.mark.parametrize("backend", PARTIAL)
 def test_a_backend_that_lacks_something_fails_nothing(partial: tuple[Outcomes, str], backend: str) -> None:
     assert [check for check, (outcome, _) in partial[0][backend].items() if outcome == "failed"] == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from divan.backends.driver import Driver
@@ -50,25 +50,7 @@ class WhereWriter:
         Raises:
             BulkError: if some could not be written to; or, with a cause, if the store stopped answering in between.
         """
-        results: list[DivanError | None] = []
-        try:
-            for raw in found:
-                try:
-                    if self._write(self._codec.adopt(raw), write):
-                        results.append(None)
-                except DivanError as error:
-                    if not isinstance(error, _OF_ONE_DOCUMENT) and error is not raw:
-                        raise
-                    results.append(error)
-        except StoreClosed:
-            raise
-        except DivanError as error:
-            if not results:
-                raise
-            raise BulkError(call, [*results, error]) from error
-        if any(results):
-            raise BulkError(call, results)
-        return len(results)
+        return _count(call, self._one_by_one(found, write))
 
     def run_together(
         self,
@@ -92,38 +74,49 @@ class WhereWriter:
         Raises:
             BulkError: as for `run`.
         """
-        results: list[DivanError | None] = []
-        try:
-            for batch in batches(found, size):
-                ids: list[str] = []
-                for raw in batch:
-                    try:
-                        id = self._codec.found_id(raw)
-                        ask(id)
-                        ids.append(id)
-                    except (*_OF_ONE_DOCUMENT, StoreError) as error:
-                        if isinstance(error, StoreError) and error is not raw:
-                            raise
-                        results.append(error)
-                answers = send(ids) if ids else ()
-                check_answers(call, ids, answers)
-                for id, answer in zip(ids, answers, strict=True):
-                    if isinstance(answer, DivanError):
-                        if isinstance(answer, InvalidDocument):
-                            answer.document_id = answer.document_id or id
-                        results.append(answer)
-                    elif answer is not None:
-                        tell(id, answer)
-                        results.append(None)
-        except StoreClosed:
-            raise
-        except DivanError as error:
-            if not results:
-                raise
-            raise BulkError(call, [*results, error]) from error
-        if any(results):
-            raise BulkError(call, results)
-        return len(results)
+        return _count(call, self._by_batches(call, batches(found, size), ask, send, tell))
+
+    def _one_by_one(self, found: Iterable[Any], write: Callable[[Document], object]) -> Iterator[DivanError | None]:
+        """Of each document written to, `None`; of each that can't be, why. What ends the call is raised."""
+        for raw in found:
+            try:
+                if self._write(self._codec.adopt(raw), write):
+                    yield None
+            except DivanError as error:
+                if not isinstance(error, _OF_ONE_DOCUMENT) and error is not raw:
+                    raise
+                yield error
+
+    def _by_batches(
+        self,
+        call: str,
+        found: Iterable[Sequence[Any]],
+        ask: Callable[[str], object],
+        send: Callable[[list[str]], Sequence[Any]],
+        tell: Callable[[str, Any], object],
+    ) -> Iterator[DivanError | None]:
+        """As `_one_by_one`, of batches."""
+        for batch in found:
+            ids: list[str] = []
+            for raw in batch:
+                try:
+                    id = self._codec.found_id(raw)
+                    ask(id)
+                    ids.append(id)
+                except (*_OF_ONE_DOCUMENT, StoreError) as error:
+                    if isinstance(error, StoreError) and error is not raw:
+                        raise
+                    yield error
+            answers = send(ids) if ids else ()
+            check_answers(call, ids, answers)
+            for id, answer in zip(ids, answers, strict=True):
+                if isinstance(answer, DivanError):
+                    if isinstance(answer, InvalidDocument):
+                        answer.document_id = answer.document_id or id
+                    yield answer
+                elif answer is not None:
+                    tell(id, answer)
+                    yield None
 
     def _write(self, document: Document, write: Callable[[Document], object]) -> bool:
         """Whether a document was written to, rather than gone or changed so that it no longer matches."""
@@ -148,3 +141,20 @@ class WhereWriter:
             else:
                 return True
         raise RevisionConflict(id, document.rev)
+
+
+def _count(call: str, written: Iterator[DivanError | None]) -> int:
+    """How many documents were written to; all that could not be are told in one error."""
+    results: list[DivanError | None] = []
+    try:
+        for outcome in written:
+            results.append(outcome)
+    except StoreClosed:
+        raise
+    except DivanError as error:
+        if not results:
+            raise
+        raise BulkError(call, [*results, error]) from error
+    if any(results):
+        raise BulkError(call, results)
+    return len(results)

@@ -35,8 +35,10 @@ class Puts:
         self._makes_ids = "document_id" in takes["create"]
         self._upserts = "upsert" in takes["replace"]
         self._puts_many = backend.implements("put_many")
-        # To create all of a batch first only pays where that is one call.
-        self._creates_first = self._makes_ids and (backend.implements("create_many") or not self._upserts)
+        # To create all of a batch first only pays where that is one call; where none can be overwritten, it would leave
+        # a part of the batch behind.
+        pays = backend.implements("create_many") or not self._upserts
+        self._creates_first = self._makes_ids and pays and backend.implements("replace")
 
     def put(self, driver: Driver, id: str, fields: dict[str, Any], guard: Guard) -> Any:
         """Create a document, or overwrite it; what the driver returns.

@@ -106,7 +106,7 @@ def state_machine(
 
         @rule(items=st.lists(st.tuples(PICKS, documents), max_size=4))
         def put_many(self, items: list[tuple[int, dict[str, Any]]]) -> None:
-            if self.takes_ids:
+            if self.takes_ids and self.overwrites:
                 pairs = [(self.pick(pick), data) for pick, data in items]
                 self.compare_bulk([id for id, _ in pairs], lambda store: store.put_many(pairs))
 
@@ -172,6 +172,7 @@ class _Calls(RuleBasedStateMachine):
         self.limits = limits
         self.backend = type(self.store.backend)
         self.takes_ids = self.backend.accepts("create", "document_id")
+        self.overwrites = self.backend.implements("put_many") or self.backend.implements("replace")
         if not (self.takes_ids and can_empty(self.store)):
             self.ids = [new_id() for _ in self.ids]
         empty(self.store)

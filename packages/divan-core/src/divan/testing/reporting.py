@@ -20,16 +20,16 @@ _LACKS = re.compile(r"does not implement (\w+)\((?:(\w+)=…)?\)$")
 
 
 def reported(check: Callable[..., Any]) -> Callable[..., Any]:
-    """The check, reported as unsupported where it meets a method that the backend does not override.
+    """A check, or a fixture, reported as unsupported where it meets a method that the backend does not override.
 
     A failure is noted in the class, for the next check to begin with a Store of its own.
     """
 
     @functools.wraps(check)
-    def run(self: Any, *args: Any, **kwargs: Any) -> None:
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         try:
-            check(self, *args, **kwargs)
+            return check(self, *args, **kwargs)
         except (UnsupportedOperation, BulkError) as error:
             reason = lacking(error, self.backend_class)
             if reason is None:
@@ -40,8 +40,6 @@ def reported(check: Callable[..., Any]) -> Callable[..., Any]:
         except BaseException:
             type(self).has_failed = True
             raise
-        else:
-            return
         pytest.skip(f"unsupported: {reason}")
 
     return run

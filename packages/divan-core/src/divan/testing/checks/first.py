@@ -9,6 +9,7 @@ import pytest
 
 from divan import InvalidQuery, Store
 from divan.testing.base import StoreChecks
+from divan.testing.reporting import reported
 
 _SORTS: Final[dict[str, tuple[Any, Any]]] = {
     "a field": ("n", 0),
@@ -24,6 +25,7 @@ class First(StoreChecks):
     """The first document that matches, and whether any does."""
 
     @pytest.fixture
+    @reported
     def filled(self, store: Store) -> Store:
         """A Store with three documents."""
         store.put_many(

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import pytest
 
-from divan import BulkError, Document, InvalidQuery, Store, UnsupportedOperation
+from divan import Document, InvalidQuery, Store
 from divan.query import finish, parse, parse_sort
 from divan.testing.base import StoreChecks
-from divan.testing.reporting import lacking
+from divan.testing.reporting import reported
 
 _IDS: Final = (
     "a", "A", "ab", "a/b", "a/c", "a0", "a:1", "a*b", "a[b]", "b", "z", "Z", "1", "10", "2", "é", "e\u0301", "ß",
@@ -60,15 +60,10 @@ class IdField(StoreChecks):
     """The document's id as the field ``_id`` of every document."""
 
     @pytest.fixture
+    @reported
     def numbered(self, request: pytest.FixtureRequest, fresh_url: str) -> tuple[Store, list[Document]]:
         """A Store that holds documents under ids of many kinds, and those documents."""
-        try:
-            return self.loaded(request, fresh_url, "numbered", _documents)
-        except (UnsupportedOperation, BulkError) as error:
-            reason = lacking(error, self.backend_class)
-            if reason is None:
-                raise
-        pytest.skip(f"unsupported: {reason}")
+        return self.loaded(request, fresh_url, "numbered", _documents)
 
     @pytest.mark.parametrize("where", FILTERS.values(), ids=FILTERS)
     def test_a_filter_asks_for_the_id(self, numbered: tuple[Store, list[Document]], where: dict[str, Any]) -> None:

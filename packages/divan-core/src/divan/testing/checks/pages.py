@@ -13,6 +13,7 @@ from divan import Document, InvalidQuery, Store
 from divan.query import finish, parse, parse_sort
 from divan.testing import generate
 from divan.testing.base import StoreChecks
+from divan.testing.reporting import reported
 
 _VALUES: Final[tuple[Any, ...]] = (
     3, 1, 1.0, -2.5, 0, True, False, None, "a", "", "b", "é", "\uffff", "😀", [], [1], [1, "a"], ["a"], {}, {"x": 1},
@@ -38,6 +39,7 @@ class Pages(StoreChecks):
     """Pages by key."""
 
     @pytest.fixture
+    @reported
     def shelf(self, request: pytest.FixtureRequest, fresh_url: str) -> tuple[Store, list[Document]]:
         """A Store with documents whose fields hold values of every type, and those documents."""
         return self.loaded(request, fresh_url, "shelf", _documents)

@@ -12,7 +12,7 @@ from divan.query import parse
 from divan.testing import generate
 from divan.testing.checks.concurrency import LostUpdates
 from divan.testing.limits import TINY_FLOATS
-from divan.testing.reporting import failing
+from divan.testing.reporting import failing, reported
 
 _COUNT: Final = 24
 
@@ -21,6 +21,7 @@ class WhereWrites(LostUpdates):
     """Updates and deletions of whatever matches."""
 
     @pytest.fixture
+    @reported
     def crowd(self, store: Store) -> Store:
         """A Store with some numbered documents, of which every third is open."""
         store.create_many((f"d{n:02}", {"n": n, "open": n % 3 == 0, "hits": 0}) for n in range(_COUNT))
