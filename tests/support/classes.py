@@ -10,13 +10,14 @@ import pydantic
 LIBRARIES = ("pydantic", "msgspec", "attrs", "dataclass")
 
 
-def make(library: str, name: str, annotations: dict[str, Any]) -> Any:
-    """A class of a library's, with fields of these annotations; ``id`` is optional."""
+def make(library: str, name: str, annotations: dict[str, Any], *, arbitrary: bool = False) -> Any:
+    """A class of a library's, with fields of these annotations; ``id`` is optional, `arbitrary` lets pydantic take all."""
     if library == "pydantic":
         definitions: dict[str, Any] = {
             field: (kind, None if field == "id" else ...) for field, kind in annotations.items()
         }
-        return pydantic.create_model(name, **definitions)
+        config = pydantic.ConfigDict(arbitrary_types_allowed=arbitrary)
+        return pydantic.create_model(name, __config__=config, **definitions)
     if library == "msgspec":
         fields = [(field, kind) for field, kind in annotations.items() if field != "id"]
         return msgspec.defstruct(name, fields + ([("id", str | None, None)] if "id" in annotations else []))

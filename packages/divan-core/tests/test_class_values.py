@@ -6,6 +6,7 @@ import enum
 import ipaddress
 import pathlib
 import re
+import sys
 import typing
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -21,7 +22,7 @@ from divan import InvalidDocument, InvalidSchema, Scaled, Store
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-from tests.support.classes import equal, fields_of, make
+from tests.support.classes import LIBRARIES, equal, fields_of, make
 
 DAY = date(2026, 12, 1)
 NOON = datetime(2026, 12, 1, 12, 0, 0, 1, tzinfo=UTC)
@@ -61,6 +62,25 @@ class Stay(TypedDict):
 Birthday = NewType("Birthday", date)
 GuestId = NewType("GuestId", str)
 T = TypeVar("T")
+
+
+class Place:
+    """What only the serializer of a plugin knows."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+class Places:
+    @divan.hookimpl
+    def divan_serializers(self) -> dict[str, Any]:
+        return {"PlaceField": {"serialize": lambda place: place.name, "deserialize": Place}}
 
 
 # Annotation and value, on every library
@@ -134,11 +154,14 @@ def class_of(library: str, annotation: Any) -> Any:
     ), inner
 
 
+if sys.version_info >= (3, 12):
+    SHARED["type alias"] = (typing.TypeAliasType("Days", list[date]), [DAY])
+
 UNKNOWN = {("msgspec", "enum of dates")}
 """What a library does not know."""
 
 
-@pytest.mark.parametrize("library", ["pydantic", "msgspec", "attrs", "dataclass"])
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("case", SHARED)
 def test_a_value_comes_back_at_any_depth(library: str, case: str, tmp_path: Any) -> None:
     annotation, value = SHARED[case]
@@ -728,16 +751,7 @@ class Numbered:
 
 @dataclasses.dataclass
 class Called:
-    f: collections.abc.Callable[[], int]
-
-
-class Custom:
-    pass
-
-
-@dataclasses.dataclass
-class Holder:
-    custom: Custom
+    f: collections.abc.Hashable
 
 
 @dataclasses.dataclass
@@ -757,8 +771,10 @@ class IdOfFloat:
         (Tags, "Tags: a document has named fields, and a RootModel has none"),
         (Arrayed, "Arrayed is array_like"),
         (Numbered, "Numbered.by_number: the names of a stored object's fields are text, and int is not kept as text"),
-        (Called, "Called: no instance could be made of a stored document"),
-        (Holder, "Holder: no instance could be made of a stored document"),
+        (
+            Called,
+            "Called: no instance could be made of a stored document: nothing is known of Hashable; name the field",
+        ),
         (Torn, "Torn.pair: tuple[int, datetime.date] has no one field type"),
         (IdOfFloat, "IdOfFloat.id: a document's id is a str, an int or a UUID, and float is declared"),
     ],
@@ -768,6 +784,65 @@ def test_what_can_not_come_back_is_refused_when_the_store_is_opened(cls: type, r
     with pytest.raises(InvalidSchema) as caught:
         divan.open("memory://", schema=cls)
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    "annotation",
+    [Place, Place | None, list[Place], dict[str, Place | None], collections.abc.Callable[[], int], complex, type[int]],
+    ids=["alone", "or null", "in a list", "in a dict", "a call", "complex", "a class"],
+)
+def test_a_class_that_nothing_is_known_of_is_refused_when_the_store_is_opened(library: str, annotation: Any) -> None:
+    cls = make(library, "Holder", {"n": int, "v": annotation}, arbitrary=True)
+    with pytest.raises(InvalidSchema, match=r"Holder\.v.*: nothing is known of \w+; name the field type"):
+        divan.open("memory://", schema=cls)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (Annotated[Place, "PlaceField"], Place("a")),
+        (Annotated[Place, "PlaceField"] | None, Place("a")),
+        (Annotated[Place | None, "PlaceField"], None),
+        (list[Annotated[Place, "PlaceField"]], [Place("a"), Place("b")]),
+        (Annotated[list[Place], "PlaceField"], [Place("a")]),
+        (dict[str, Annotated[Place, "PlaceField"]], {"k": Place("a")}),
+    ],
+    ids=["alone", "or null", "with null", "in a list", "a list", "in a dict"],
+)
+def test_a_plugins_field_type_keeps_what_the_library_knows_nothing_of(
+    library: str, annotation: Any, value: Any
+) -> None:
+    inner = make(library, "Inner", {"v": annotation}, arbitrary=True)
+    outer = make(library, "Outer", {"v": annotation, "one": inner, "days": set[date]}, arbitrary=True)
+    given = outer(v=value, one=inner(v=value), days={DAY})
+    with divan.open("memory://", schema=outer, plugins=[Places()]) as store:
+        store.put("a", given)
+        assert equal(store.get("a"), given)
+        assert equal(store.update("a", {"v": value}), given)
+
+
+class Room(msgspec.Struct, rename="camel"):
+    floor_number: int
+
+
+class Booking(NamedTuple):
+    nights: int
+    room: Room
+
+
+class House(msgspec.Struct):
+    best: Annotated[Room, msgspec.Meta(description="the best one")]
+    booked: Booking
+    pair: tuple[int, Room]
+
+
+def test_renamed_fields_are_found_wherever_a_struct_is_held() -> None:
+    house = House(Room(1), Booking(2, Room(3)), (4, Room(5)))
+    with divan.open("memory://", schema=House) as store:
+        store.put("a", house)
+        assert store.get("a") == house
 
 
 # Ids

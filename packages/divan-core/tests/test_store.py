@@ -241,6 +241,28 @@ def test_a_bulk_call_reports_each_failed_item_and_carries_out_the_others(store: 
 @pytest.mark.parametrize(
     "call",
     [
+        lambda store: store.create({"n": float("nan")}, id="ada"),
+        lambda store: store.put("ada", {"n": float("nan")}),
+        lambda store: store.replace("ada", {"n": float("nan")}),
+        lambda store: store.update("ada", {"n": float("nan")}),
+        lambda store: store.update("ada", {"a.b": float("nan")}),
+        lambda store: store.create_many([("ada", {"n": float("nan")})]),
+        lambda store: store.put_many({"ada": {"n": float("nan")}}),
+        lambda store: store.update_many({"ada": {"n": float("nan")}}),
+    ],
+    ids=["create", "put", "replace", "update", "update at a path", "create_many", "put_many", "update_many"],
+)
+def test_a_refusal_names_the_document(store: Store, call: Callable[[Store], object]) -> None:
+    with pytest.raises((InvalidDocument, BulkError), match="NaN is not storable") as caught:
+        call(store)
+    error = caught.value.errors[0] if isinstance(caught.value, BulkError) else caught.value
+    assert isinstance(error, InvalidDocument)
+    assert error.document_id == "ada"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
         lambda store: store.create_many([{"n": 1}, 5]),
         lambda store: store.create_many([{"n": 1}, ("x",)]),
         lambda store: store.create_many([{"n": 1}, ("x", {}, "rev")]),

@@ -161,7 +161,7 @@ class InvalidDocument(_MayNameADocument, DivanError, ValueError):
     So is what is stored, where a field type or the schema's class refuses it.
 
     Attributes:
-        document_id: The id of the stored document that is refused; `None` where none is stored.
+        document_id: The id of the document, stored or not; `None` where it has none yet.
     """
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import collections.abc
 import enum
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -138,7 +139,74 @@ def is_root(cls: Any) -> bool:
     return bool(getattr(cls, "__pydantic_root_model__", False))
 
 
-_PLAIN: Final = (types.NoneType, str, int, float, bool)
+def is_text(cls: type) -> bool:
+    """Whether each value of a class has a text, of which the class makes an equal one.
+
+    Args:
+        cls: A class of any kind.
+    """
+    return cls.__module__.partition(".")[0] in ("pathlib", "ipaddress", "pydantic", "pydantic_core")
+
+
+def names_a_field_type(annotation: Any) -> bool:
+    """Whether an `Annotated` names the field type of its values: what these are made of is its serializer's affair.
+
+    Args:
+        annotation: An annotation of any kind.
+    """
+    extras = annotation.__metadata__ if typing.get_origin(annotation) is typing.Annotated else ()
+    return any(_is_field_type(extra) for extra in extras)
+
+
+def nothing_known(cls: Any) -> str:
+    """What to do about a class whose values can't be stored.
+
+    Args:
+        cls: The class.
+    """
+    name = _shown(cls)
+    return f"nothing is known of {name}; name the field type that a plugin has for it: Annotated[{name}, 'PointField']"
+
+
+def _is_field_type(extra: Any) -> bool:
+    return isinstance(extra, str) and extra.endswith("Field")
+
+
+def parts_of(annotation: Any) -> Iterator[Any]:
+    """The annotations that one stands for: those of a union, of a `type` alias, and what a wrapper holds.
+
+    Args:
+        annotation: An annotation of any kind.
+    """
+    origin = typing.get_origin(annotation)
+    if origin is typing.Union or origin is types.UnionType:
+        inner = typing.get_args(annotation)
+    elif origin is typing.Annotated or getattr(origin, "_name", None) in _WRAPPERS:
+        inner = typing.get_args(annotation)[:1]
+    elif isinstance(annotation, typing.NewType):
+        inner = (annotation.__supertype__,)
+    elif hasattr(annotation, "__value__"):  # `type Name = …`
+        inner = (annotation.__value__,)
+    else:
+        yield annotation
+        return
+    for one in inner:
+        yield from parts_of(one)
+
+
+_BUILT_IN: Final = (
+    str,
+    int,
+    float,
+    list,
+    tuple,
+    set,
+    frozenset,
+    collections.deque,
+    dict,
+    collections.abc.Mapping,
+    re.Pattern,
+)
 _LISTS: Final = (
     list,
     tuple,
@@ -199,7 +267,7 @@ class _Reader:
             for extra in annotation.__metadata__:
                 if isinstance(extra, Scaled):
                     return {path: extra}
-                if isinstance(extra, str) and extra.endswith("Field"):
+                if _is_field_type(extra):
                     return {path: _Named(extra)}
                 if _is_pydantics(type(extra), "Json"):
                     self._refuse_json(path)
@@ -214,7 +282,7 @@ class _Reader:
             return self.shape(annotation.__supertype__, path, parameters, stack)
         if isinstance(annotation, typing.TypeVar):
             return self.shape(parameters.get(annotation, Any), path, parameters, stack)
-        if hasattr(annotation, "__value__"):  # `type Name = …`
+        if hasattr(annotation, "__value__"):
             return self.shape(annotation.__value__, path, parameters, stack)
         cls = origin or annotation
         if cls in _MAPPINGS:
@@ -242,6 +310,8 @@ class _Reader:
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
             return self._union(cls, list(annotations_of(cls).values()), path, parameters, stack)
         if field_names(cls) is None and not is_typed_dict(cls):
+            if not _is_kept(cls):
+                self._refuse(path, nothing_known(cls))
             return {path: None}
         if is_root(cls):
             return self.shape(annotations_of(cls)["root"], path, parameters, stack)
@@ -256,7 +326,7 @@ class _Reader:
         if not arguments:
             return {path: None}
         key, value = arguments
-        if not all(_can_be_text(part) for part in _parts(key)):
+        if not all(_can_be_text(part) for part in _classes_of_key(key)):
             self._refuse(path, f"the names of a stored object's fields are text, and {_shown(key)} is not kept as text")
         return self.shape(value, f"{path}.{ANY_NAME}", parameters, stack)
 
@@ -291,24 +361,27 @@ def _is_pydantics(cls: type, name: str) -> bool:
     return cls.__name__ == name and cls.__module__.startswith("pydantic.")
 
 
-def _parts(annotation: Any) -> Iterator[Any]:
-    """The classes and values that an annotation of a key stands for."""
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        yield from _parts(annotation.__origin__)
-    elif origin is typing.Union or origin is types.UnionType:
-        for part in typing.get_args(annotation):
-            yield from _parts(part)
-    elif origin is typing.Literal:
-        yield from map(type, typing.get_args(annotation))
-    elif isinstance(annotation, typing.NewType):
-        yield from _parts(annotation.__supertype__)
-    elif hasattr(annotation, "__value__"):
-        yield from _parts(annotation.__value__)
-    elif isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        yield from (type(member.value) for member in annotation)
-    else:
-        yield annotation
+def _is_kept(cls: Any) -> bool:
+    """Whether values of a class without fields may be stored, as JSON or as text; if it is abstract, some may."""
+    return (
+        cls in (Any, object, types.NoneType)
+        or issubclass(cls, _BUILT_IN)
+        or (cls is not collections.abc.Callable and bool(getattr(cls, "__abstractmethods__", None)))
+        or getattr(cls, "_is_protocol", False)
+        or is_text(cls)
+        or any(hasattr(cls, mark) for mark in ("get_secret_value", "__get_pydantic_core_schema__"))
+    )
+
+
+def _classes_of_key(annotation: Any) -> Iterator[Any]:
+    """The classes that a mapping's names may be of, once stored."""
+    for part in parts_of(annotation):
+        if typing.get_origin(part) is typing.Literal:
+            yield from map(type, typing.get_args(part))
+        elif isinstance(part, type) and issubclass(part, enum.Enum):
+            yield from (type(member.value) for member in part)
+        else:
+            yield part
 
 
 def _can_be_text(cls: Any) -> bool:

@@ -15,8 +15,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from divan.errors import InvalidSchema
-from divan.store.annotations import Types, annotations_of, field_names
-from divan.store.instances import SCALARS, is_text
+from divan.store.annotations import (
+    Types,
+    annotations_of,
+    field_names,
+    is_root,
+    is_text,
+    names_a_field_type,
+    parts_of,
+)
+from divan.store.instances import SCALARS
 from divan.validation import field_type_of
 
 _Fields = dict[str, Any]
@@ -76,7 +84,7 @@ def library_of(cls: Any, declared: Types) -> Library | None:
 
 
 def _pydantic(cls: Any, declared: Types) -> Library:
-    if getattr(cls, "__pydantic_root_model__", False):
+    if is_root(cls):
         raise InvalidSchema(f"{cls.__name__}: a document has named fields, and a RootModel has none; give a BaseModel")
     import pydantic
     import pydantic_core
@@ -176,7 +184,7 @@ def _msgspec(cls: Any) -> Library:
     more = bool(cls.__struct_config__.forbid_unknown_fields)
 
     def load(given: _Fields) -> Any:
-        return msgspec.convert(rename(given), cls, builtin_types=passed, str_keys=True, dec_hook=_of_text)
+        return msgspec.convert(rename(given), cls, builtin_types=passed, str_keys=True, dec_hook=_unknown)
 
     renames = {name: _Renaming(hint).renamed for name, hint in hints.items()}
 
@@ -185,7 +193,7 @@ def _msgspec(cls: Any) -> Library:
         for name, value in given.items():
             if name in hints:
                 made[name] = msgspec.convert(
-                    renames[name](value), hints[name], builtin_types=passed, str_keys=True, dec_hook=_of_text
+                    renames[name](value), hints[name], builtin_types=passed, str_keys=True, dec_hook=_unknown
                 )
             elif more:
                 raise ValueError(f"{name}: an unknown field")
@@ -204,11 +212,13 @@ def _msgspec(cls: Any) -> Library:
     )
 
 
-def _of_text(cls: type, text: Any) -> Any:
-    """An instance of a class that msgspec does not know, and that is kept as text."""
-    if is_text(cls) and isinstance(text, str):
-        return cls(text)
-    raise NotImplementedError(f"nothing is known of {cls.__name__}; name its field type: Annotated[…, 'PointField']")
+def _unknown(cls: type, value: Any) -> Any:
+    """An instance of a class that msgspec does not know: one that a serializer has made, or that is kept as text."""
+    if isinstance(value, cls):
+        return value
+    if is_text(cls) and isinstance(value, str):
+        return cls(value)
+    raise TypeError(f"{type(value).__name__} where {cls.__name__} is declared")
 
 
 class _Renaming:
@@ -226,16 +236,32 @@ class _Renaming:
         except TypeError as error:
             raise InvalidSchema(f"msgspec can't read {annotation}: {error}") from error
 
+        self._renames = _any_renamed(self._type, set())
+
     def renamed(self, value: Any) -> Any:
         """A value with its structs' fields renamed.
 
         Args:
             value: What was stored, with the names of the classes.
         """
-        return _renamed(value, self._type)
+        return _renamed(value, self._type) if self._renames else value
+
+
+def _any_renamed(declared: Any, seen: set[int]) -> bool:
+    """Whether a struct, at any depth, is encoded under other names than its class's."""
+    if id(declared) in seen:
+        return False
+    seen.add(id(declared))
+    fields = getattr(declared, "fields", ())
+    inner = [field.type for field in fields]
+    inner += [getattr(declared, name) for name in ("type", "item_type", "value_type") if hasattr(declared, name)]
+    inner += [*getattr(declared, "item_types", ()), *getattr(declared, "types", ())]
+    return any(field.name != field.encode_name for field in fields) or any(_any_renamed(one, seen) for one in inner)
 
 
 def _renamed(value: Any, declared: Any) -> Any:
+    while type(declared).__name__ == "Metadata":
+        declared = declared.type
     kind = type(declared).__name__
     if isinstance(value, dict):
         if kind == "UnionType":
@@ -261,9 +287,10 @@ def _renamed(value: Any, declared: Any) -> Any:
             declared = lists[0]
         if hasattr(declared, "item_type"):
             return [_renamed(item, declared.item_type) for item in value]
-        if hasattr(declared, "item_types"):
-            pairs = zip(value, [*declared.item_types, *([None] * len(value))], strict=False)
-            return [_renamed(item, one) for item, one in pairs]
+        kinds = [field.type for field in getattr(declared, "fields", ())]
+        kinds = kinds or [*getattr(declared, "item_types", [])]
+        if kinds:
+            return [_renamed(item, one) for item, one in zip(value, [*kinds, *([None] * len(value))], strict=False)]
     return value
 
 
@@ -351,9 +378,7 @@ def _flat_classes(annotation: Any) -> tuple[type, ...] | None:
     """The classes of the values that an annotation declares, if these are as they are read; else `None`."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
-        if any(isinstance(extra, str) and extra.endswith("Field") for extra in annotation.__metadata__):
-            return (object,)
-        return _flat_classes(annotation.__origin__)
+        return (object,) if names_a_field_type(annotation) else _flat_classes(annotation.__origin__)
     if origin is typing.Union or origin is types.UnionType:
         parts = [_flat_classes(part) for part in typing.get_args(annotation)]
         return None if None in parts else tuple(one for part in parts if part for one in part)
@@ -458,15 +483,6 @@ def id_class(cls: Any) -> type:
 
 
 def _id_classes(annotation: Any) -> typing.Iterator[type]:
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Annotated, typing.Required, typing.NotRequired):
-        yield from _id_classes(typing.get_args(annotation)[0])
-    elif origin is typing.Union or origin is types.UnionType:
-        for part in typing.get_args(annotation):
-            yield from _id_classes(part)
-    elif isinstance(annotation, typing.NewType):
-        yield from _id_classes(annotation.__supertype__)
-    elif hasattr(annotation, "__value__"):
-        yield from _id_classes(annotation.__value__)
-    elif getattr(annotation, "__name__", "") != "UnsetType":
-        yield annotation if isinstance(annotation, type) else object
+    for part in parts_of(annotation):
+        if getattr(part, "__name__", "") != "UnsetType":
+            yield part if isinstance(part, type) else object

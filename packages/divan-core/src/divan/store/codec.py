@@ -90,7 +90,11 @@ class Codec:
             InvalidDocument: if they can't be stored by every store alike, the class refuses them, or an instance would
                 not come back as it is.
         """
-        fields = self.encode(data)
+        try:
+            fields = self.encode(data)
+        except InvalidDocument as error:
+            error.document_id = error.document_id or id
+            raise
         model = self._model
         if model is None:
             return fields, None

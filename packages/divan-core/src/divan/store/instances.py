@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from divan.errors import InvalidDocument, shown
 from divan.serializers import ANY_NAME
-from divan.store.annotations import field_names, is_root
+from divan.store.annotations import field_names, is_root, is_text
 from divan.validation import MAX_DEPTH, field_type_of
 
 Opaque = Mapping[str, "Opaque | Literal[True]"]
@@ -146,15 +146,6 @@ def _in_order(items: list[Any]) -> list[Any]:
         return sorted(items)
     except TypeError:
         return sorted(items, key=repr)
-
-
-def is_text(cls: type) -> bool:
-    """Whether each value of a class has a text, of which the class makes an equal one.
-
-    Args:
-        cls: A class of any kind.
-    """
-    return cls.__module__.partition(".")[0] in ("pathlib", "ipaddress", "pydantic", "pydantic_core")
 
 
 def difference(held: Any, read: Any, path: str = "") -> str | None:

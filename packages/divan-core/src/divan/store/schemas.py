@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from divan.documents import Document
 from divan.errors import InvalidDocument, InvalidID, InvalidSchema
-from divan.store.annotations import METADATA, Types, is_typed_dict, read_types
+from divan.serializers import ANY_NAME
+from divan.store.annotations import METADATA, Types, field_names, is_typed_dict, read_types
 from divan.store.classes import Library, id_class, library_of
 from divan.store.instances import SCALARS, Opaque, difference, difference_of_own, members, plain
 
@@ -94,7 +95,7 @@ class Model:
     def _plain(self, path: str, value: Any, opaque: Opaque) -> Any:
         below: Any = opaque
         for name in path.split(".") if opaque else ():
-            below = below.get(name, below.get("*")) if isinstance(below, Mapping) else below
+            below = below.get(name, below.get(ANY_NAME)) if isinstance(below, Mapping) else below
         try:
             return plain(value, below or None)
         except InvalidDocument as error:
@@ -286,7 +287,7 @@ def read_schema(schema: Any) -> Schema:
         if is_typed_dict(schema):
             declared = read_types(schema)
             return Schema(declared.fields, declared.links, None)
-        if any(hasattr(schema, mark) for mark in _MARKS):
+        if field_names(schema) is not None:
             declared = read_types(schema)
             library = library_of(schema, declared)
             if library is not None:
@@ -295,9 +296,6 @@ def read_schema(schema: Any) -> Schema:
         f"{schema!r} is no schema: give a mapping of field names to field types, a dataclass, a TypedDict, a class of "
         "attrs, msgspec or pydantic, or a Django form"
     )
-
-
-_MARKS = ("model_fields", "__struct_fields__", "__attrs_attrs__", "__dataclass_fields__")
 
 
 def _opaque(paths: typing.Iterable[str]) -> Opaque:

@@ -13,6 +13,7 @@ from divan.errors import (
     BulkError,
     DivanError,
     DocumentNotFound,
+    InvalidDocument,
     InvalidID,
     InvalidQuery,
     RevisionConflict,
@@ -303,7 +304,11 @@ class Store(Generic[D]):
         return change
 
     def _encode_changes(self, id: str, changes: Mapping[str, Any]) -> Change:
-        change = Change(id, *self._codec.encode_changes(changes))
+        try:
+            change = Change(id, *self._codec.encode_changes(changes))
+        except InvalidDocument as error:
+            error.document_id = error.document_id or id or None
+            raise
         if change.remove:
             self._require("update", "remove")
         if change.increment:

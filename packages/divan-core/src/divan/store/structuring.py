@@ -21,6 +21,8 @@ from uuid import UUID
 import cattrs
 from cattrs.strategies import configure_union_passthrough
 
+from divan.store.annotations import names_a_field_type, nothing_known
+
 _KEPT: Final[tuple[type, ...]] = (str, int, bool, bytes, datetime, time, timedelta, Decimal, UUID)
 _TEXTS: Final[tuple[type, ...]] = (
     ipaddress.IPv4Address,
@@ -57,6 +59,7 @@ def make_converter(load_struct: Callable[[Any], Callable[[dict[str, Any]], Any]]
     converter.register_structure_hook_factory(_is_defaultdict, lambda cls: _defaultdict_hook(converter, cls))
     converter.register_structure_hook_func(_is_pydantics, _validated)
     converter.register_structure_hook_factory(_is_msgspecs, lambda cls: _struct_hook(load_struct(cls)))
+    converter.register_structure_hook_func(names_a_field_type, lambda value, _: value)  # its serializer made it
     configure_union_passthrough(
         str | bool | int | float | bytes | None | date | datetime | time | timedelta | Decimal | UUID, converter
     )
@@ -72,13 +75,15 @@ def words_of(error: Exception) -> str:
     if isinstance(error, cattrs.BaseValidationError):
         found = (one.rpartition(" @ $") for one in cattrs.transform_error(error, format_exception=_format))
         return "; ".join(f"{path.removeprefix('.')}: {reason}" if path else reason for reason, _, path in found)
-    return str(error) or type(error).__name__
+    return _format(error, None)
 
 
 def _format(error: BaseException, cls: type | None) -> str:
     if isinstance(error, KeyError):
         return f"required field missing: {error.args[0]}"
-    return cattrs.v.format_exception(error, cls) if not str(error) else str(error)
+    if isinstance(error, cattrs.StructureHandlerNotFoundError):
+        return nothing_known(error.type_)
+    return str(error) or cattrs.v.format_exception(error, cls)
 
 
 def _kept(base: Any, *others: type) -> Callable[[Any, Any], Any]:
