@@ -1,5 +1,6 @@
 """Keep a program's documents in whichever store its users already run."""
 
+from divan.changes import ChangeEvent
 from divan.discovery import BackendInfo, get_backend, list_backends
 from divan.documents import REMOVE, Append, Discard, Document, Increment
 from divan.errors import (
@@ -26,6 +27,7 @@ from divan.errors import (
     StoreError,
     StoreFull,
     StoreReadOnly,
+    TokenExpired,
     UnsupportedOperation,
     WriteVetoed,
 )
@@ -34,7 +36,7 @@ from divan.opening import open
 from divan.plugins import PluginWarning
 from divan.query import Explanation
 from divan.serializers import Scaled
-from divan.store import Page, Store
+from divan.store import Page, Store, Watch
 
 __all__ = [
     "REMOVE",
@@ -45,6 +47,7 @@ __all__ = [
     "BackendLoadError",
     "BackendNotFound",
     "BulkError",
+    "ChangeEvent",
     "ConnectionFailed",
     "DatabaseNotFound",
     "Discard",
@@ -71,7 +74,9 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreReadOnly",
+    "TokenExpired",
     "UnsupportedOperation",
+    "Watch",
     "WriteVetoed",
     "get_backend",
     "hookimpl",

@@ -92,6 +92,10 @@ class StoreError(_MayNameADocument, DivanError):
     """
 
 
+class TokenExpired(StoreError):
+    """The store no longer knows what came after the token of a watch; read the documents, and watch from now on."""
+
+
 class StoreReadOnly(StoreError):
     """The store can be read, but not written."""
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Final, NoReturn
 
 from divan.backends.support import attempt, matching, readable
+from divan.changes import ChangeEvent
 from divan.errors import DocumentNotFound, StoreError, UnsupportedOperation
 from divan.options import Option, Options, Reader, read_options
 from divan.query import Explanation, Query, SortKey, parse
@@ -21,7 +22,7 @@ REQUIRED_METHODS: Final = ("connect", "create", "update", "get_id_for_document",
 OPTIONAL_METHODS: Final = (
     "get_document_for_id", "delete", "replace", "get_revision_for_document", "iter_documents", "find", "count",
     "create_many", "put_many", "get_many", "update_many", "delete_many", "update_matching",
-    "delete_matching", "ensure_index", "explain", "ping", "close",
+    "delete_matching", "read_changes", "ensure_index", "explain", "ping", "close",
 )  # fmt: skip
 
 Serializer = Mapping[str, Any]
@@ -293,6 +294,23 @@ class BaseDivanBackend:
         """
         self._lacks("delete_matching")
 
+    def read_changes(self, position: str | None, *, limit: int, wait: float) -> tuple[Sequence[ChangeEvent], str]:
+        """The changes after a position, those of one document in order; each at least once.
+
+        Args:
+            position: What an earlier call gave; `None` for now, from when on the store must keep what changes.
+            limit: How many changes to give at most; 0 with the position `None`, for which there are none yet.
+            wait: How long to wait for a change where there is none, in seconds.
+
+        Returns:
+            The changes, each with its position as its token, and the position after them.
+
+        Raises:
+            TokenExpired: if the store no longer knows, or never knew, what came after the position.
+            UnsupportedOperation: if the server, as it was set up, tells of no changes; the message says what to do.
+        """
+        self._lacks("read_changes")
+
     def ensure_index(self, *fields: str) -> str | None:
         """Make `find` on these dotted paths fast; returns the index's name, or `None` if the store has no indexes."""
         return None
@@ -361,6 +379,7 @@ __all__ = [
     "REQUIRED_METHODS",
     "BaseDivanBackend",
     "Change",
+    "ChangeEvent",
     "Explanation",
     "Query",
     "Serializer",

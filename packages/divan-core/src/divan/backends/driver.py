@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, Protocol
 
-from divan.backends.base import BaseDivanBackend, Change, Explanation, Query, SortKey
+from divan.backends.base import BaseDivanBackend, Change, ChangeEvent, Explanation, Query, SortKey
 from divan.updates import Step
 
 
@@ -81,6 +81,8 @@ class Driver(Protocol):
     def update_matching(self, where: Query, changes: Sequence[Change]) -> Sequence[Any]: ...
 
     def delete_matching(self, where: Query, document_ids: Sequence[str]) -> Sequence[Any]: ...
+
+    def read_changes(self, position: str | None, *, limit: int, wait: float) -> tuple[Sequence[ChangeEvent], str]: ...
 
     def ensure_index(self, *fields: str) -> str | None: ...
 

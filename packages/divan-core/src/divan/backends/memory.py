@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+from weakref import ref
 
 from divan.backends.base import BaseDivanBackend, Serializer
 from divan.backends.support import DocumentAccessors, first_revision
+from divan.changes import KEPT, ChangeEvent, expired, poll, read_place
 from divan.documents import Document, copied
 from divan.errors import DocumentExists, DocumentNotFound, RevisionConflict
 from divan.ids import new_id
@@ -22,7 +24,56 @@ _Entry = tuple[int, dict[str, Any]]
 _Table = dict[str, _Entry]
 """A document's id → its entry; an entry is replaced, never changed."""
 
-_named: dict[str, tuple[threading.Lock, _Table]] = {}
+
+class _Change:
+    """One change, by its place among all; the one that a log begins with stands for what was before."""
+
+    __slots__ = ("__weakref__", "id", "kind", "next", "place", "rev")
+
+    def __init__(self, place: int, kind: Literal["created", "updated", "deleted"], id: str, rev: int | None) -> None:
+        self.place = place
+        self.kind = kind
+        self.id = id
+        self.rev = rev
+        self.next: _Change | None = None
+
+
+class _Log:
+    """The latest changes of a database, each of which leads to the next: kept from when somebody first asks for them.
+
+    Attributes:
+        first: The oldest change that is kept; what follows it is known.
+        last: The newest.
+    """
+
+    __slots__ = ("first", "last")
+
+    def __init__(self) -> None:
+        self.first = self.last = _Change(first_revision(), "deleted", "", None)
+
+
+class _Shared:
+    """What all that have one database open share.
+
+    Attributes:
+        lock: Held while an entry is put in its place.
+        table: The documents.
+        log: The changes, once they are asked for.
+    """
+
+    __slots__ = ("lock", "log", "table")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.table: _Table = {}
+        self.log: _Log | None = None
+
+
+_named: dict[str, _Shared] = {}
+
+
+def _nowhere() -> None:
+    return None
 
 
 class MemoryBackend(DocumentAccessors, BaseDivanBackend):
@@ -42,14 +93,13 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
     takes_id_field: ClassVar[bool] = True
 
     db: _Table
-    _lock: threading.Lock  # shared by all that have the same database open
+    _shared: _Shared
+    # The last change that was read, unless it is kept no more.
+    _reached: Callable[[], _Change | None] = staticmethod(_nowhere)
 
     def connect(self, database: str, host: str, port: int) -> _Table:
-        if not database:
-            self._lock = threading.Lock()
-            return {}
-        self._lock, table = _named.setdefault(database, (threading.Lock(), {}))
-        return table
+        self._shared = _named.setdefault(database, _Shared()) if database else _Shared()
+        return self._shared.table
 
     def create(self, data: dict[str, Any], document_id: str | None = None) -> Document:
         document_id = document_id or new_id()
@@ -107,6 +157,30 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
             kept = document if fields is None else project(document, fields)
             yield Document(copied(kept), document.id, document.rev)
 
+    def read_changes(self, position: str | None, *, limit: int, wait: float) -> tuple[list[ChangeEvent], str]:
+        log = self._shared.log
+        if position is None:
+            if log is None:
+                with self._shared.lock:
+                    log = self._shared.log = self._shared.log or _Log()
+            return [], str(log.last.place)
+        after = None if log is None else self._find_change(log, read_place(position))
+        if after is None:
+            raise expired()
+        found = poll(lambda: _changes_after(after, limit), wait)
+        if not found:
+            return [], position
+        self._reached = ref(found[-1])
+        return [_event(change) for change in found], str(found[-1].place)
+
+    def _find_change(self, log: _Log, place: int) -> _Change | None:
+        """The change at a place; `None` if it is not among those that are kept."""
+        reached = self._reached()
+        change = log.first if reached is None or reached.place > place else reached
+        while change.place < place and change.next is not None:
+            change = change.next
+        return change if change.place == place else None
+
     def ping(self) -> None:
         """Memory is always there."""
 
@@ -122,8 +196,24 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
 
     def _swap(self, document_id: str, old: _Entry | None, new: _Entry | None) -> bool:
         """Put an entry in the place of another one; whether that was still there. `None` stands for no entry."""
-        db = self.db
-        with self._lock:
+        if self._shared.log is None:
+            swapped = self._swap_now(document_id, old, new, None)
+            if swapped is not None:
+                return swapped
+        kind: Literal["created", "updated", "deleted"]
+        kind = "deleted" if new is None else "created" if old is None else "updated"
+        change = _Change(0, kind, document_id, None if new is None else new[0])
+        return bool(self._swap_now(document_id, old, new, change))
+
+    def _swap_now(
+        self, document_id: str, old: _Entry | None, new: _Entry | None, change: _Change | None
+    ) -> bool | None:
+        """As `_swap`; `None` if there is no change to be logged, and by now there is a log."""
+        db, shared = self.db, self._shared
+        with shared.lock:
+            log = shared.log
+            if log is not None and change is None:
+                return None
             found = None
             if document_id in db:  # `get` would be a call
                 found = db[document_id]
@@ -133,7 +223,27 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
                 db[document_id] = new
             elif old is not None:
                 del db[document_id]
+            if log is not None and change is not None:
+                change.place = log.last.place + 1
+                log.last.next = change
+                log.last = change
+                if change.place - log.first.place > KEPT and log.first.next is not None:
+                    log.first = log.first.next
             return True
+
+
+def _changes_after(change: _Change, limit: int) -> list[_Change]:
+    changes: list[_Change] = []
+    following = change.next
+    while following is not None and len(changes) < limit:
+        changes.append(following)
+        following = following.next
+    return changes
+
+
+def _event(change: _Change) -> ChangeEvent:
+    rev = None if change.rev is None else str(change.rev)
+    return ChangeEvent(change.kind, change.id, rev, str(change.place))
 
 
 def _document(document_id: str, entry: _Entry) -> Document:

@@ -2,5 +2,6 @@
 
 from divan.store.pages import Page
 from divan.store.store import Store
+from divan.store.watching import Watch
 
-__all__ = ["Page", "Store"]
+__all__ = ["Page", "Store", "Watch"]

@@ -39,6 +39,7 @@ from divan.store.pages import BY_ID, Page, make_token, parts_after, position_of,
 from divan.store.queries import Queries
 from divan.store.results import Results
 from divan.store.schemas import Model, read_schema
+from divan.store.watching import Watch
 from divan.store.where import WhereWriter
 from divan.store.writing import Guard, Puts
 from divan.updates import Change, Step, apply_changes
@@ -899,6 +900,31 @@ class Store(Generic[D]):
         return self._write_together(
             "delete_where", query, ask, lambda ids: self._backend.delete_matching(query, ids), tell
         )
+
+    # Changes
+
+    def watch(self, since: str | None = None, *, wait: float | None = None) -> Watch:
+        """The changes that anybody makes to the documents, as they happen: created, updated, deleted.
+
+        Each comes at least once, and those of one document in the order in which they were made. What is watched is the
+        collection, whatever the schema: an event holds an id and a revision, and `get` gives the document as it is now.
+
+        Args:
+            since: The `token` of an event, or of an earlier watch, to go on behind it; `None` to begin now.
+            wait: How long to wait for the next change, in seconds, before the iterator ends; 0 for what is there
+                already, `None` for ever.
+
+        Returns:
+            An iterator of `ChangeEvent`s, with `token` (where to resume), `is_behind` and `close`.
+
+        Raises:
+            InvalidQuery: if `since` is no token of this backend's.
+            TokenExpired: from the iterator too, if the store no longer knows what came after it.
+            UnsupportedOperation: if the backend, or its server as it is set up, tells of no changes.
+        """
+        if wait is not None and (isinstance(wait, bool) or not isinstance(wait, int | float) or not wait >= 0):
+            raise InvalidQuery(f"wait takes seconds, from 0, or None, not {shown(wait)}")
+        return Watch(lambda: self._backend, self.name, since, wait)
 
     def _update_matching(self, query: Query, change: Change, changes: Mapping[str, Any]) -> int:
         def ask(id: str) -> None:

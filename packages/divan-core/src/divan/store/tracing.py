@@ -15,6 +15,7 @@ from divan.store.events import PluginSet
 from divan.store.pages import Page
 from divan.store.results import Results
 from divan.store.store import D, Store
+from divan.store.watching import Watch
 
 if TYPE_CHECKING:
     from divan.documents import Id
@@ -179,6 +180,11 @@ class TracedStore(Store[D]):
 
     def delete_where(self, where: Mapping[str, Any]) -> int:
         return self._tell(Call(self, "delete_where"), self._store.delete_where, where)
+
+    # Changes
+
+    def watch(self, since: str | None = None, *, wait: float | None = None) -> Watch:
+        return self._tell(Call(self, "watch"), self._store.watch, since, wait=wait)
 
     # The store itself
 

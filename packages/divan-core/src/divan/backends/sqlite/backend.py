@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from divan.backends.base import BaseDivanBackend, Change, Serializer, Step
+from divan.backends.sqlite import changes
 from divan.backends.sqlite.bulk import (
     create_documents,
     delete_documents,
@@ -24,6 +25,7 @@ from divan.backends.sqlite.options import OPTIONS, file_path
 from divan.backends.sqlite.queries import count_documents, explain_query, find_documents, make_index
 from divan.backends.sqlite.sql import statements
 from divan.backends.support import DocumentAccessors
+from divan.changes import ChangeEvent
 from divan.documents import Document
 from divan.errors import ConnectionFailed, DivanError, DocumentNotFound, RevisionConflict
 from divan.options import Option, Reader
@@ -194,6 +196,11 @@ class SQLiteBackend(DocumentAccessors, BaseDivanBackend):
         return make_index(self._file, fields)
 
     # The store
+
+    def read_changes(self, position: str | None, *, limit: int, wait: float) -> tuple[list[ChangeEvent], str]:
+        if position is None:
+            return [], changes.begin(self._file)
+        return changes.read(self._file, position, limit, wait)
 
     def ping(self) -> None:
         file = self._file
