@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from divan.backends.base import BaseDivanBackend, Change, Serializer, Step, apply_changes
 from divan.backends.support import DocumentAccessors
+from divan.changes import ChangeEvent
 from divan.documents import Document
 from divan.errors import DocumentExists, DocumentNotFound, InvalidDocument
 from divan.ids import new_id
@@ -14,6 +15,7 @@ from divan.query import Explanation, Query, SortKey, project
 from divan.serializers import DEFAULT_SERIALIZERS
 from divan.validation import check_id
 
+from divan_couchdb import changes
 from divan_couchdb.answers import Claim, Writer
 from divan_couchdb.bulk import Bulk
 from divan_couchdb.connections import Client, Raw
@@ -55,6 +57,7 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
             client.close()
             raise
         self._client = client
+        self._facts = facts
         writer = Writer(client, facts.copies)
         self._documents = Documents(client, writer)
         self._queries = Queries(client, facts)
@@ -220,6 +223,11 @@ class CouchDBBackend(DocumentAccessors, BaseDivanBackend):
 
         self._client.begin()
         return self._bulk.rewrite([check_id(id) for id in document_ids], change, lambda raw: None, bodies=False)
+
+    def read_changes(self, position: str | None, *, limit: int, wait: float) -> tuple[list[ChangeEvent], str]:
+        if position is None:
+            return [], changes.begin(self._client)
+        return changes.read(self._client, self._facts, position, limit, wait)
 
     # Indexes
 

@@ -47,11 +47,13 @@ class Facts(NamedTuple):
         partitioned: Whether it is partitioned.
         last_id: An id up to which the server lists them, where it needs one to list nearly all; else `None`.
         copies: How many copies of each document a cluster keeps; `None` if the server tells of no cluster.
+        waits_for_changes: Whether its feed of changes answers in time where it is asked to wait for one.
     """
 
     partitioned: bool
     last_id: str | None
     copies: int | None = None
+    waits_for_changes: bool = True
 
 
 class Client:
@@ -206,6 +208,7 @@ class Client:
             bool(isinstance(properties, dict) and properties.get("partitioned", False)),
             "\uffff\uffff\uffff" if "adapter" in info else None,
             copies if isinstance(copies, int) else None,
+            "adapter" not in info,  # PouchDB waits for ever
         )
 
     def describe_or_make(self, *, partitioned: bool) -> Facts:

@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 from bson.errors import InvalidBSON
 from divan.backends.base import BaseDivanBackend
 from divan.backends.support import DocumentAccessors, first_revision
+from divan.changes import ChangeEvent
 from divan.documents import Document
 from divan.errors import DivanError, DocumentExists, DocumentNotFound, RevisionConflict, StoreError
 from divan.ids import new_id
@@ -19,7 +20,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from divan_mongo import bulk
+from divan_mongo import bulk, changes
 from divan_mongo.calls import Calls
 from divan_mongo.connections import Address, open_client, resends_writes
 from divan_mongo.documents import (
@@ -285,6 +286,12 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
 
     def explain(self, where: Query, sort: Sequence[SortKey] = ()) -> Explanation:
         return self._queries.explain(where, sort)
+
+    def read_changes(self, position: str | None, *, limit: int, wait: float) -> tuple[list[ChangeEvent], str]:
+        if position is None:
+            return [], self._calls.read(changes.begin, self.collection, self._label)
+        wait = wait if self._calls.seconds is None else min(wait, self._calls.seconds / 2)
+        return self._calls.read(changes.read, self.collection, self._label, position, limit, wait)
 
     def ensure_index(self, *fields: str) -> str | None:
         return self._queries.ensure_index(fields)

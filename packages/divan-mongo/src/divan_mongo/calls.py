@@ -42,6 +42,7 @@ class Calls:
         label: How messages call the collection.
 
     Attributes:
+        seconds: How long a call may take.
         client: What the calls are made by; `None` until it is open.
         resends: Whether pymongo sends a write a second time if the connection breaks.
     """
@@ -50,7 +51,7 @@ class Calls:
     resends = True
 
     def __init__(self, seconds: float | None, label: str) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._label = label
         self._worker: _Worker | None = None
         self._is_closed = False
@@ -132,7 +133,7 @@ class Calls:
         try:
             return self._make(function, *args)
         except DivanError as error:
-            if not is_dropped(error) or (self._seconds and monotonic() - began > self._seconds / 10):
+            if not is_dropped(error) or (self.seconds and monotonic() - began > self.seconds / 10):
                 raise
         return self._make(function, *args)
 
@@ -200,12 +201,12 @@ class Calls:
         Raises:
             OperationTimeout: if none are left.
         """
-        if self._seconds is None:
+        if self.seconds is None:
             return None
-        left = self._seconds - (monotonic() - began)
+        left = self.seconds - (monotonic() - began)
         if left <= 0:
             raise OperationTimeout(
-                f"{self._label}: no answer within {self._seconds:g} s, for a connection was lost, or an earlier call "
+                f"{self._label}: no answer within {self.seconds:g} s, for a connection was lost, or an earlier call "
                 "that was interrupted has not ended; raise timeout= if the server is slow"
             )
         return left

@@ -7,14 +7,15 @@ from typing import Any, ClassVar
 
 from divan.backends.base import BaseDivanBackend, Change, Serializer
 from divan.backends.support import DocumentAccessors
+from divan.changes import ChangeEvent
 from divan.documents import Document
-from divan.errors import DatabaseNotFound, DivanError, DocumentNotFound
+from divan.errors import DatabaseNotFound, DivanError, DocumentNotFound, UnsupportedOperation
 from divan.ids import new_id
 from divan.options import Option
 from divan.query import Explanation, Query, SortKey
 from divan.serializers import DEFAULT_SERIALIZERS
 
-from divan_redis import bulk, queries
+from divan_redis import bulk, changes, queries
 from divan_redis.connections import Client
 from divan_redis.documents import (
     REVISION,
@@ -55,7 +56,7 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
     def connect(self, database: str, host: str, port: int) -> Any:
         self._keyspace = Keyspace(database)
         settings = Settings(self.scheme, host, port, self.options)
-        self._client = Client(settings)
+        self._client = Client(settings, self._keyspace.stream if self.options["watch"] else None)
         try:
             if not self.options["create"] and not any(queries.pages(self._client, self._keyspace)):
                 raise DatabaseNotFound(
@@ -138,6 +139,16 @@ class RedisBackend(DocumentAccessors, BaseDivanBackend):
 
     def explain(self, where: Query, sort: Sequence[SortKey] = ()) -> Explanation:
         return queries.explain(self._keyspace, where)
+
+    def read_changes(self, position: str | None, *, limit: int, wait: float) -> tuple[list[ChangeEvent], str]:
+        if not self.options["watch"]:
+            raise UnsupportedOperation(
+                "Redis keeps the changes that are made through a Store opened with watch=true, and no others: give the "
+                "URL ?watch=true here, and wherever documents are written"
+            )
+        if position is None:
+            return [], changes.begin(self._client, self._keyspace)
+        return changes.read(self._client, self._keyspace, position, limit, wait)
 
     def ping(self) -> None:
         self._client.ping()

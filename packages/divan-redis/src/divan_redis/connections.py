@@ -19,7 +19,7 @@ from redis.sentinel import Sentinel
 
 from divan_redis.errors import NATIVE_ERRORS, misread, raised_by_caller, translate
 from divan_redis.options import Settings, connection_options
-from divan_redis.scripts import ALL, Script
+from divan_redis.scripts import ALL, WATCHED, Script
 from divan_redis.servers import Servers
 from divan_redis.walk import Walk
 from divan_redis.wire import Command
@@ -34,6 +34,7 @@ class Client:
 
     Args:
         settings: What the URL asks for.
+        stream: The key of the stream to which scripts add what they change; `None` if they don't.
 
     Attributes:
         native: The `redis.Redis` or `redis.cluster.RedisCluster`.
@@ -44,7 +45,8 @@ class Client:
 
     native: Any = None
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stream: bytes | None = None) -> None:
+        self._stream = stream
         self._shown = settings.shown
         self._timeout: float = settings.options["timeout"]
         self._retries: int = settings.options["retries"]
@@ -53,7 +55,7 @@ class Client:
         self._servers = Servers(settings)
         try:
             # Loading the scripts now saves each one's first call a round trip. An account that may not can still read.
-            self._ping(*((b"SCRIPT", b"LOAD", script.text) for script in ALL))
+            self._ping(*((b"SCRIPT", b"LOAD", self._variant(script).text) for script in ALL))
             self.native = self._guarded(lambda ends: _connect(settings))
         except BaseException:
             self.close()
@@ -67,10 +69,26 @@ class Client:
 
     def run(self, script: Script, key: bytes, *arguments: bytes) -> Any:
         """Run a script on one key; on a server that has never seen it, in two round trips."""
-        reply = self._send_one(key, (b"EVALSHA", script.sha, b"1", key, *arguments))
+        script = self._variant(script)
+        keys = (b"1", key) if self._stream is None else (b"2", key, self._stream)
+        reply = self._send_one(key, (b"EVALSHA", script.sha, *keys, *arguments))
         if isinstance(reply, NoScriptError):
-            return self._send_one(key, (b"EVAL", script.text, b"1", key, *arguments))
+            return self._send_one(key, (b"EVAL", script.text, *keys, *arguments))
         return reply
+
+    def _variant(self, script: Script) -> Script:
+        """The script that is run in place of one: where changes are kept, one that keeps them."""
+        return script if self._stream is None else WATCHED[script.sha]
+
+    def add(self, stream: bytes, *fields: bytes) -> None:
+        """Add an entry to a stream."""
+        self._send_one(stream, (b"XADD", stream, b"*", *fields))
+
+    def wait_for(self, stream: bytes, position: bytes, limit: int, wait: float) -> Any:
+        """What a stream holds behind a position, once it holds anything, or when so many seconds are over."""
+        block = max(1, int(1000 * min(wait, self._timeout / 2)))
+        words = (b"XREAD", b"COUNT", b"%d" % limit, b"BLOCK", b"%d" % block, b"STREAMS", stream, position)
+        return self._send_one(stream, words, self._retries)
 
     def read_many(
         self, command: bytes, keys: Sequence[bytes], *arguments: bytes, other_type: Callable[[], Any] | None = None
@@ -106,9 +124,14 @@ class Client:
         """Run a script once an item: (key, arguments…); one result or `DivanError` an item, in order."""
         if not items:
             return []
-        commands = [(b"EVALSHA", script.sha, b"1", *item) for item in items]
+        used = self._variant(script)
+        commands: list[Command]
+        if self._stream is None:
+            commands = [(b"EVALSHA", used.sha, b"1", *item) for item in items]
+        else:
+            commands = [(b"EVALSHA", used.sha, b"2", item[0], self._stream, *item[1:]) for item in items]
         # The first of them brings the source along. On a cluster each item may meet a node that lacks it.
-        commands[0] = (b"EVAL", script.text, *commands[0][2:])
+        commands[0] = (b"EVAL", used.text, *commands[0][2:])
         keys = [item[0] for item in items]
         results = self._guarded(lambda ends: self._servers.exchange(keys, commands, ends))
         for index, result in enumerate(results):

@@ -73,6 +73,11 @@ class Keyspace:
         begin = self.key(prefix)
         return b"".join(b"\\%c" % byte if byte in b"*?[]^-\\" else b"%c" % byte for byte in begin) + b"*"
 
+    @property
+    def stream(self) -> bytes:
+        """The key of the stream of changes; as it holds no colon, it is no document's in any database."""
+        return f"{self.database}#changes".encode()
+
     def key(self, document_id: str) -> bytes:
         """The key of a document."""
         return self._prefix + document_id.encode()

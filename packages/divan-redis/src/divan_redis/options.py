@@ -28,6 +28,12 @@ OPTIONS: Final[Mapping[str, Option]] = {
         "Whether a missing database is made; with `false`, one without documents is `DatabaseNotFound`, and to find "
         "out may take a look at every key of the server.",
     ),
+    "watch": Option(
+        boolean,
+        False,
+        "Whether `watch()` works: the changes that are made through a Store with `watch=true`, and no others, are "
+        "kept in a stream, the last 100,000 or so. Not on a cluster, where a stream is on one node alone.",
+    ),
     "db": Option(whole, 0, "Number of the server's numbered database; a cluster has none but 0."),
     "socket": Option(text, None, "Path of the Unix socket, which `redis+unix://` needs and the other schemes refuse."),
     "service": Option(text, None, "Name of the service, which `redis+sentinel://` needs and the other schemes refuse."),
@@ -109,6 +115,8 @@ class Settings:
         self.cluster = self.scheme.endswith("+cluster")
         if options["db"] and self.cluster:
             raise InvalidURL(f"{self.scheme}: a Redis Cluster has no numbered databases; leave db={options['db']} out")
+        if options["watch"] and self.cluster:
+            raise InvalidURL(f"{self.scheme}: changes are kept in a stream, on one node alone; leave watch=true out")
         if self.scheme == "redis+unix" and not options["socket"]:
             raise InvalidURL("a Redis URL for a Unix socket has the form redis+unix:///database?socket=/run/redis.sock")
         if self.scheme == "redis+sentinel" and not options["service"]:

@@ -1,14 +1,17 @@
 """Internal: the Lua scripts: each changes one document in one atomic round trip, and treats every value as opaque text.
 
 Redis' ``cjson`` would turn ``[]`` into ``{}`` and round long numbers, so no script decodes a value. A script names one
-key, so that it runs on any slot of a cluster. Redis does not undo what a failed script has written: whatever can fail
-comes before the first write, or is undone. So is an update whose answer can't be read.
+key, so that it runs on any slot of a cluster; one that keeps changes names their stream, too. Redis does not undo what
+a failed script has written: whatever can fail comes before the first write, or is undone. So is an update whose answer
+can't be read.
 """
 
 from __future__ import annotations
 
 import hashlib
 from typing import Final, NamedTuple
+
+from divan.changes import KEPT
 
 
 class Script(NamedTuple):
@@ -302,3 +305,33 @@ Returns: `MISSING`, `CONFLICT`, or `DONE`.
 
 ALL: Final = (CREATE, UPDATE, REPLACE, DELETE)
 """Every script."""
+
+
+def _watched(script: Script) -> Script:
+    """A script that also adds what it has changed to a stream, its second key: in the same step, or not at all."""
+    return _script(
+        """
+local kind = redis.call('TYPE', KEYS[2]).ok
+if kind ~= 'none' and kind ~= 'stream' then
+  return redis.error_reply('ERR the key ' .. KEYS[2] .. ' keeps the changes, and holds no stream but a ' .. kind)
+end
+local before = redis.call('EXISTS', KEYS[1]) == 1 and (redis.call('HGET', KEYS[1], '_rev') or '0')
+local function change()
+""",
+        script.text.decode(),
+        f"""
+end
+local answer = change()
+local after = redis.call('EXISTS', KEYS[1]) == 1 and (redis.call('HGET', KEYS[1], '_rev') or '0')
+if before ~= after then
+  local kind = 'updated'
+  if not before then kind = 'created' elseif not after then kind = 'deleted' end
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', '{KEPT}', '*', 'kind', kind, 'key', KEYS[1], 'rev', after or '')
+end
+return answer
+""",
+    )
+
+
+WATCHED: Final = {script.sha: _watched(script) for script in ALL}
+"""The digest of each script → the one that also adds what it has changed to a stream."""
