@@ -289,9 +289,9 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
 
     def read_changes(self, position: str | None, *, limit: int, wait: float) -> tuple[list[ChangeEvent], str]:
         if position is None:
-            return [], self._calls.read(changes.begin, self.collection, self._label)
+            return [], self._calls.begin(changes.begin, self.collection, self._label)
         wait = wait if self._calls.seconds is None else min(wait, self._calls.seconds / 2)
-        return self._calls.read(changes.read, self.collection, self._label, position, limit, wait)
+        return self._calls.begin(changes.read, self.collection, self._label, position, limit, wait)
 
     def ensure_index(self, *fields: str) -> str | None:
         return self._queries.ensure_index(fields)

@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 from divan.backends.base import BaseDivanBackend, Change, Serializer
 from divan.backends.support import DocumentAccessors
+from divan.changes import ChangeEvent
 from divan.documents import Document
 from divan.errors import DivanError, DocumentExists
 from divan.options import Option, Options
 from divan.query import Explanation, Query, SortKey, parse
 from divan.serializers import DEFAULT_SERIALIZERS
 
-from divan_postgres import bulk, queries
+from divan_postgres import bulk, changes, queries
 from divan_postgres.connections import Client
 from divan_postgres.documents import new_row
 from divan_postgres.options import OPTIONS, Settings, read
@@ -128,6 +129,11 @@ class PostgresBackend(DocumentAccessors, BaseDivanBackend):
         return queries.make_index(self._client, fields)
 
     # The store
+
+    def read_changes(self, position: str | None, *, limit: int, wait: float) -> tuple[list[ChangeEvent], str]:
+        if position is None:
+            return [], changes.begin(self._client)
+        return changes.read(self._client, position, limit, wait)
 
     def ping(self) -> None:
         self._client.ping()

@@ -82,6 +82,43 @@ class Client:
         """The rows of a statement that changes nothing."""
         return rows_of(self.read(command))
 
+    def look_until(
+        self, command: Command, is_enough: Callable[[list[Any]], bool], channel: str, seconds: float
+    ) -> list[tuple[bytes | None, ...]]:
+        """The rows of a statement that changes nothing, looked for again while they are not enough.
+
+        Args:
+            command: The statement.
+            is_enough: Whether its rows are.
+            channel: Where it is notified that they may be more.
+            seconds: How long to wait for that.
+        """
+        until = monotonic() + min(seconds, self._timeout / 2)
+        listen, unlisten = (Command(f"{word} {sql.identifier_of_one(channel)}") for word in ("LISTEN", "UNLISTEN"))
+        rows = self.rows(command)
+        if seconds <= 0 or is_enough(rows):
+            return rows
+
+        def look(ends: float) -> list[tuple[bytes | None, ...]]:
+            lease = self._pool.lease(ends)
+            try:
+                wire = lease.connection
+                _checked(wire.exchange([listen], ends))
+                while True:
+                    rows = rows_of(_checked(wire.exchange([command], ends))[0])
+                    left = until - monotonic()
+                    if left <= 0 or is_enough(rows) or self._closed:
+                        break
+                    wire.wait_for_notice(left)
+                _checked(wire.exchange([unlisten], ends))
+            except BaseException:
+                lease.drop()
+                raise
+            lease.release()
+            return rows
+
+        return self._guarded(look, self._retries)
+
     def begin(self, commands: Sequence[Command]) -> tuple[Lease, list[Any]]:
         """The results of the statements that begin a transaction, and the connection that it is on."""
 

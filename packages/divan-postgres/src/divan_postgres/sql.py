@@ -107,7 +107,21 @@ def create_table_sql(table: str) -> str:
 
 def index_name(table: str, fields: Sequence[str]) -> str:
     """What the index on these fields is called: by a part and a sum, where the whole is too long for PostgreSQL."""
-    name = f"{table.rpartition('.')[2]}_by_{','.join(map(escape, fields))}"
+    return _short(f"{table.rpartition('.')[2]}_by_{','.join(map(escape, fields))}")
+
+
+def beside(table: str, what: str) -> str:
+    """What something of Divan's beside a table is called, the table's schema before it if it has one.
+
+    Args:
+        table: The table of documents.
+        what: What it is.
+    """
+    schema, dot, name = table.rpartition(".")
+    return f"{schema}{dot}{_short(f'{name}_{what}')}"
+
+
+def _short(name: str) -> str:
     if len(name.encode()) <= _MAX_NAME:
         return name
     mark = f"_{crc32(name.encode()):08x}"

@@ -207,6 +207,18 @@ class Wire:
             if prepared is None
         ]
 
+    def wait_for_notice(self, seconds: float) -> None:
+        """Wait until the server notifies of something on a channel that is listened to, or so long.
+
+        Raises:
+            psycopg.OperationalError: if the connection is lost.
+        """
+        native = self._native
+        if native.notifies() is None and _is_ready(self._fd, _READ, seconds):
+            native.consume_input()
+        while native.notifies() is not None:
+            pass
+
     def forget_prepared(self) -> None:
         """Prepare statements anew, under other names: the server has lost them, or made them for another table."""
         self._prepared.clear()
