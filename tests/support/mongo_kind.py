@@ -20,8 +20,12 @@ from tests.support.server import LOSES_ON_KILL, PASSWORD, USER, Server, ServerMi
 _HINT = "no MongoDB here: set DIVAN_TEST_MONGO_URL, or: python -m pip install SecantusDB"
 
 
-def start(*, auth: bool = False) -> Server:
-    """One process; with `auth`, it wants the user and the password.
+def start(*, auth: bool = False, replicated: bool = False) -> Server:
+    """One process.
+
+    Args:
+        auth: Whether it wants the user and the password.
+        replicated: Whether it is a replica set of one member, which tells of changes.
 
     Raises:
         ServerMissing: if there is none.
@@ -29,34 +33,45 @@ def start(*, auth: bool = False) -> Server:
     port = free_port()
     url = f"mongodb://127.0.0.1:{port}"
     ready = partial(_answers, url)
-    if command := _command(port):
+    if command := _command(port, replicated=replicated):
         folder = temporary_folder("mongo")
         (folder / "data").mkdir()
         # In a process of its own, as SecantusDB's licence asks; the empty settings keep it from reading the user's.
         (folder / "secantusd.toml").touch()
         name = "SecantusDB" if command[0] == sys.executable else "mongod"
         process = Process(name, command, folder, ready)
+        if replicated and name == "mongod":
+            _initiate(url, port)
         if auth:
             _create_user(url)
             process.stop()
             process = Process(name, [*command, "--auth"], folder, ready)
-    elif docker.is_there() and not auth:
+    elif docker.is_there() and not auth and not replicated:
         process = docker.run("mongo:8", 27017, port, ready)
     else:
         raise ServerMissing(_HINT)
     product, number, limits = about(url)
     if auth:
         url = f"mongodb://{login_of(USER, PASSWORD)}127.0.0.1:{port}"
-    return Server("mongo-auth" if auth else "mongo", url, product, number, frozenset(limits), (process,))
+    return Server(
+        "mongo-auth" if auth else "mongo-set" if replicated else "mongo",
+        url,
+        product,
+        number,
+        frozenset(limits),
+        (process,),
+    )
 
 
-def _command(port: int) -> list[str]:
+def _command(port: int, *, replicated: bool) -> list[str]:
     """The program and its arguments, to run in a folder with what they name; none if there is no program."""
     if program := shutil.which("mongod"):
-        return [program, "--dbpath", "data", "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
+        command = [program, "--dbpath", "data", "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
+        return [*command, "--replSet", "tests"] if replicated else command
     if find_spec("secantus"):
         command = [sys.executable, "-m", "secantus", "--config", "secantusd.toml", "--host", "127.0.0.1"]
-        return [*command, "--standalone", "--port", str(port), "--storage-path", "data", "--log-level", "WARNING"]
+        alone = [] if replicated else ["--standalone"]
+        return [*command, *alone, "--port", str(port), "--storage-path", "data", "--log-level", "WARNING"]
     return []
 
 
@@ -89,6 +104,14 @@ def _answers(url: str) -> bool:
     except (OSError, ConnectionFailure):  # it listens before it answers
         return False
     return True
+
+
+def _initiate(url: str, port: int) -> None:
+    with _client(f"{url}/?directConnection=true") as client:
+        members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
+        client.admin.command("replSetInitiate", {"_id": "tests", "members": members})
+    with _client(url) as client:
+        client.admin.command("ping")  # once there is a primary
 
 
 def _create_user(url: str) -> None:

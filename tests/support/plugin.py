@@ -63,6 +63,12 @@ def mongo_auth_server() -> Server:
 
 
 @pytest.fixture(scope="session")
+def mongo_set() -> Server:
+    """MongoDB as a replica set of one member, which tells of changes."""
+    return _server("mongo-set")
+
+
+@pytest.fixture(scope="session")
 def postgres_server() -> Server:
     """PostgreSQL that believes every user."""
     return _server("postgres")

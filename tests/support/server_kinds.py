@@ -39,6 +39,7 @@ def kinds(*, own: bool = False) -> dict[str, Callable[[], Server]]:
         "couchdb": couchdb_kind.start,
         "mongo": mongo_kind.start,
         "mongo-auth": partial(mongo_kind.start, auth=True),
+        "mongo-set": partial(mongo_kind.start, replicated=True),
         "postgres": postgres_kind.start,
         "postgres-auth": partial(postgres_kind.start, auth=True),
         "redis": redis_kind.start,

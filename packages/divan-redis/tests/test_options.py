@@ -18,6 +18,7 @@ UNUSABLE: dict[str, Any] = {
     "max_connections": 0,
     "retries": -1,
     "create": "perhaps",
+    "watch": "perhaps",
     "db": -1,
     "socket": 5,
     "service": 5,

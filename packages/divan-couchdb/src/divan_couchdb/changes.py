@@ -65,9 +65,10 @@ def _event(row: Any) -> ChangeEvent | None:
         id, rev = row["id"], row["changes"][0]["rev"]
         place = _position(row["seq"])
         is_first = rev.partition("-")[0] == "1"
+        is_design = id.startswith(_DESIGN)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise StoreError("CouchDB's feed of changes has a row that can't be read; is it CouchDB?") from error
-    if id.startswith(_DESIGN):
+    if is_design:
         return None
     if row.get("deleted"):
         return ChangeEvent("deleted", id, None, place)

@@ -99,7 +99,8 @@ def _understood(error: OperationFailure, label: str) -> Exception:
             f"{label} tells of no changes: MongoDB has change streams on replica sets and sharded clusters alone; "
             "start the server with --replSet, be it as the only member, and name the set in the URL with ?replicaSet=…"
         )
-    return expired() if error.code in _EXPIRED else error
+    is_unknown = error.code in _EXPIRED or "resume token" in str(error).lower()
+    return expired() if is_unknown else error
 
 
 def _event(raw: Any, label: str) -> ChangeEvent:

@@ -95,11 +95,12 @@ END"""
         "seq bigserial PRIMARY KEY, tx xid8 NOT NULL DEFAULT pg_current_xact_id(), "
         "kind text NOT NULL, id text, rev bigint"
     )
+    made_by = "pg_current_xact_id()::text"
     events = "INSERT OR UPDATE OR DELETE"
     return [
         f"SELECT pg_advisory_xact_lock(hashtextextended({literal(table)}, 0))",
         f"CREATE TABLE IF NOT EXISTS {log} ({columns})",
-        f"INSERT INTO {log} SELECT 0, '0', 'begun', pg_current_xact_id()::text, {first_revision()} ON CONFLICT DO NOTHING",
+        f"INSERT INTO {log} SELECT 0, '0', 'begun', {made_by}, {first_revision()} ON CONFLICT DO NOTHING",
         f"CREATE INDEX IF NOT EXISTS {identifier(beside(table, 'changes_by_tx').rpartition('.')[2])} ON {log} (tx)",
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS {literal(body)}",
         f"DROP TRIGGER IF EXISTS {_TRIGGER} ON {name}",
@@ -153,7 +154,8 @@ def read(client: Client, position: str, limit: int, wait: float) -> tuple[list[C
     events = [_event(at, reached, row) for row in rows[1:]]
     if len(events) == limit:
         return events, events[-1].token
-    return events, str(_Position(reached, reached, 0, at.log))
+    reached_all = str(_Position(reached, reached, 0, at.log))
+    return (events, reached_all) if events or not is_between else read(client, reached_all, limit, wait)
 
 
 def _event(at: _Position, until: str, row: tuple[Any, ...]) -> ChangeEvent:

@@ -20,5 +20,6 @@ except ImportError as error:
 from divan.aio.opening import DEFAULT_MAX_THREADS, Opening, open
 from divan.aio.results import AsyncResults
 from divan.aio.store import AsyncStore
+from divan.aio.watching import AsyncWatch
 
-__all__ = ["DEFAULT_MAX_THREADS", "AsyncResults", "AsyncStore", "Opening", "open"]
+__all__ = ["DEFAULT_MAX_THREADS", "AsyncResults", "AsyncStore", "AsyncWatch", "Opening", "open"]

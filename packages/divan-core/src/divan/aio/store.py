@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from divan.aio.results import AsyncResults
+from divan.aio.watching import AsyncWatch
 from divan.aio.workers import Job, Workers
 from divan.documents import Document
 from divan.errors import BulkError, StoreClosed
@@ -498,6 +499,26 @@ class AsyncStore(Generic[D]):
             BulkError: if some that match could not be deleted; see `update_where`.
         """
         return await self._run(partial(self.sync.delete_where, where))
+
+    # Changes
+
+    def watch(self, since: str | None = None, *, wait: float | None = None) -> AsyncWatch:
+        """The changes that anybody makes to the documents, as they happen: created, updated, deleted.
+
+        Each comes at least once, and those of one document in the order in which they were made. What is watched is the
+        collection, whatever the schema: an event holds an id and a revision, and `get` gives the document as it is now.
+
+        Args:
+            since: The `token` of an event, or of an earlier watch, to go on behind it; `None` to begin at the first
+                step, or where the iterator is entered by ``async with``.
+            wait: How long to wait for the next change, in seconds, before the iterator ends; 0 for what is there
+                already, `None` for ever.
+
+        Returns:
+            An async iterator of `ChangeEvent`s, with `token` (where to resume), `is_behind()` and `aclose()`. Its first
+            step raises what `divan.Store.watch` raises.
+        """
+        return AsyncWatch(self._run, partial(self.sync.watch, since, wait=wait), wait)
 
     async def _bulk(self, operation: str, function: Callable[[Iterable[Any]], list[_T]], items: Any) -> list[_T]:
         if not isinstance(items, AsyncIterable):

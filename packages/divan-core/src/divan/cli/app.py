@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from divan.cli import backends, doctor, documents, exits, matches, new, pages, queries, stores
+from divan.cli import backends, doctor, documents, exits, matches, new, pages, queries, stores, watching
 from divan.cli.output import OutputClosed
 from divan.cli.parsing import Command, traceback_option
 from divan.cli.text import Reporter
@@ -88,6 +88,7 @@ _COMMANDS: tuple[Command, ...] = (
     queries.ids,
     queries.explain,
     queries.ensure_index,
+    watching.watch,
     backends.backends,
     backends.serializers,
     doctor.doctor,

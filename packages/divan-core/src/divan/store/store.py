@@ -915,7 +915,7 @@ class Store(Generic[D]):
                 already, `None` for ever.
 
         Returns:
-            An iterator of `ChangeEvent`s, with `token` (where to resume), `is_behind` and `close`.
+            An iterator of `ChangeEvent`s, with `token` (where to resume), `is_behind()` and `close()`.
 
         Raises:
             InvalidQuery: if `since` is no token of this backend's.

@@ -14,7 +14,7 @@ from divan.changes import ChangeEvent
 from divan.errors import InvalidQuery, shown
 
 _BATCH: Final = 1000
-_LONGEST_WAIT: Final = 1.0  # seconds, after which a closed Watch, or a closed Store, is noticed
+LONGEST_WAIT: Final = 1.0  # seconds, after which a closed Watch, or a closed Store, is noticed
 
 
 class Watch(Iterator[ChangeEvent]):
@@ -50,40 +50,42 @@ class Watch(Iterator[ChangeEvent]):
         self.token = since
 
     def __next__(self) -> ChangeEvent:
-        if not self._ready and not self._closed:
-            self._read()
-        if self._closed or not self._ready:
-            raise StopIteration
-        event = self._ready.popleft()
-        self.token = event.token
-        return event
-
-    def _read(self) -> None:
-        """Wait for changes, so long as that was asked for."""
-        started = time.monotonic()
-        while not self._closed:
-            left = _LONGEST_WAIT if self._wait is None else self._wait - (time.monotonic() - started)
-            wait = max(0.0, min(left, _LONGEST_WAIT))
-            found, self._position = self._driver().read_changes(self._position, limit=_BATCH, wait=wait)
-            if found:
-                self._ready.extend(one._replace(token=_make_token(self._name, one.token)) for one in found)
-                return
-            self.token = _make_token(self._name, self._position)
-            if left <= 0:
-                return
+        ends = None if self._wait is None else time.monotonic() + self._wait
+        while True:
+            if self._ready:
+                event = self._ready.popleft()
+                self.token = event.token
+                return event
+            left = LONGEST_WAIT if ends is None else ends - time.monotonic()
+            if self._closed or (not self.fetch(max(0.0, left)) and left <= 0):
+                raise StopIteration
 
     @property
-    def is_behind(self) -> bool:
-        """Whether changes are there already that have not been given yet; asks the store if none have been read."""
+    def is_ready(self) -> bool:
+        """Whether the next step needs nothing of the store."""
+        return bool(self._ready) and not self._closed
+
+    def fetch(self, wait: float) -> bool:
+        """Have the next changes ready; whether there are any.
+
+        Args:
+            wait: How long to wait for one, in seconds; no longer than `LONGEST_WAIT`.
+        """
         if not self._ready and not self._closed:
-            found, self._position = self._driver().read_changes(self._position, limit=_BATCH, wait=0)
+            found, position = self._driver().read_changes(self._position, limit=_BATCH, wait=min(wait, LONGEST_WAIT))
+            self._position = position
             self._ready.extend(one._replace(token=_make_token(self._name, one.token)) for one in found)
-        return bool(self._ready)
+            if not found:
+                self.token = _make_token(self._name, position)
+        return self.is_ready
+
+    def is_behind(self) -> bool:
+        """Whether there are changes already that have not been given yet; asks the store."""
+        return self.fetch(0)
 
     def close(self) -> None:
         """Stop watching, from any thread; iterating further gives nothing."""
         self._closed = True
-        self._ready.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -32,8 +32,7 @@ one means.
 **Parts of the suite** are classes of their own, to be mixed at will: `Crud`, `Privacy`, `Update`, `Removal`,
 `Increments`, `Revisions`, `QueryMeaning`, `GeneratedQueries`, `First`, `Pages`, `Reading`, `Projections`, `Indexes`,
 `Bulk`, `Puts`, `Ids`, `IdField`, `BadDocuments`, `GoodDocuments`, `Text`, `Numbers`, `FieldTypes`, `Life`, `Errors`,
-`Network`, `Secrets`, `Threads` (with `LostUpdates` in it), `WhereWrites`, `NestedUpdates`,
-`RandomCalls`.
+`Network`, `Secrets`, `Threads` (with `LostUpdates` in it), `WhereWrites`, `NestedUpdates`, `Watching`, `RandomCalls`.
 
 **Sizes**: `StoreChecks.threads`, `rounds` and `sequences` are class attributes. With ``-p divan.testing.plugin`` pytest
 also takes ``--divan-threads``, ``--divan-rounds`` and ``--divan-sequences`` (10,000 of them make a long run), and ends
@@ -87,6 +86,7 @@ if TYPE_CHECKING:
     from divan.testing.checks.secrets import Secrets
     from divan.testing.checks.text import Text
     from divan.testing.checks.updates import Increments, Removal, Update
+    from divan.testing.checks.watching import Watching
     from divan.testing.checks.where_writes import WhereWrites
     from divan.testing.conformance import Conformance
     from divan.testing.limits import BIG_INTS, LARGE_DOCUMENTS, NEGATIVE_ZERO, SCRIPT_NAMES, TINY_FLOATS, WHOLE_FLOATS
@@ -107,7 +107,8 @@ _HOMES: Final = {
     "QueryMeaning": "checks.queries", "RandomCalls": "checks.random_calls",
     "Reading": "checks.reading", "Removal": "checks.updates", "Revisions": "checks.revisions",
     "Secrets": "checks.secrets", "StoreChecks": "base", "Text": "checks.text", "Threads": "checks.concurrency",
-    "Update": "checks.updates", "WhereWrites": "checks.where_writes", "state_machine": "machine",
+    "Update": "checks.updates", "Watching": "checks.watching", "WhereWrites": "checks.where_writes",
+    "state_machine": "machine",
 }  # fmt: skip
 """Public name → the module that holds it, imported when it is asked for: pytest must have the chance to rewrite it."""
 
@@ -185,6 +186,7 @@ __all__ = [
     "Text",
     "Threads",
     "Update",
+    "Watching",
     "WhereWrites",
     "generate",
     "limits",

@@ -26,6 +26,7 @@ from divan.testing.checks.revisions import Revisions
 from divan.testing.checks.secrets import Secrets
 from divan.testing.checks.text import Text
 from divan.testing.checks.updates import Increments, Removal, Update
+from divan.testing.checks.watching import Watching
 from divan.testing.checks.where_writes import WhereWrites
 
 
@@ -33,6 +34,7 @@ from divan.testing.checks.where_writes import WhereWrites
 # for the first failure to point at what is broken.
 class Conformance(
     RandomCalls,
+    Watching,
     NestedUpdates,
     WhereWrites,
     Threads,
