@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -237,6 +238,21 @@ def test_run_explains_assertions_though_it_was_imported_first(tmp_path: Path) ->
     )
     ran = pytest_run("-c", script, cwd=tmp_path)
     assert "assert 99 == 5" in ran.stdout, ran.stdout + ran.stderr
+
+
+def test_a_class_can_begin_with_another_database_after_some_checks(tmp_path: Path) -> None:
+    (tmp_path / "test_some.py").write_text(
+        "from divan.testing import Text\n"
+        "class TestSome(Text):\n"
+        f"    url = 'sqlite:///{tmp_path.as_posix()}/{{name}}.db'\n"
+        "    checks_per_database = 10\n",
+        encoding="utf-8",
+    )
+    ran = pytest_run("-m", "pytest", "-c", os.devnull, "-p", "divan.testing.plugin", "test_some.py", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = re.search(r"(\d+) passed", ran.stdout)
+    assert found, ran.stdout
+    assert len(list(tmp_path.glob("*.db"))) == -(-int(found[1]) // 10)
 
 
 def test_the_module_needs_exactly_one_url(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ one means.
 
 **Sizes**: `StoreChecks.threads`, `rounds` and `sequences` are class attributes. With ``-p divan.testing.plugin`` pytest
 also takes ``--divan-threads``, ``--divan-rounds`` and ``--divan-sequences`` (10,000 of them make a long run), and ends
-with a summary of what was unsupported and what failed within limits.
+with a summary of what was unsupported and what failed within limits. A server that gets slower with each document that
+it has deleted is given another database now and then by `StoreChecks.checks_per_database`.
 
 **With no file at all**: ``python -m divan.testing acme://localhost/test``, or ``divan conformance URL``, or `run`.
 

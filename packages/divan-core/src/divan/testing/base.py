@@ -26,11 +26,21 @@ class _Databases:
         name: What stands for ``{name}`` in the class's URL.
         stores: The open Stores by URL.
         loaded: For each URL, the name and the documents of the data set that its database holds.
+        checks: How many checks have used it.
     """
 
     name: str = field(default_factory=lambda: new_database_name())
     stores: dict[str, Store] = field(default_factory=dict)
     loaded: dict[str, tuple[str, list[Document]]] = field(default_factory=dict)
+    checks: int = 0
+
+    def begin_anew(self) -> None:
+        """Have the next check begin with another database."""
+        self.close()
+        self.stores.clear()
+        self.loaded.clear()
+        self.checks = 0
+        self.name = new_database_name()
 
     def close(self) -> None:
         for store in self.stores.values():
@@ -69,6 +79,8 @@ class StoreChecks:
         threads: How many threads the checks of `Threads` start.
         rounds: How many writes each of those threads makes.
         sequences: How many random sequences of calls `RandomCalls` makes.
+        checks_per_database: After how many checks a class begins with another database, where there is ``{name}`` in
+            the URL; `None` for never. For a server that keeps something of each deleted document, and is slower for it.
         patience: After how many seconds a call to a server that does not answer is taken to hang for ever.
         has_failed: Whether a check of the class has failed, so that the next one begins with a Store of its own.
     """
@@ -79,6 +91,7 @@ class StoreChecks:
     threads: int = 8
     rounds: int = 25
     sequences: int = 100
+    checks_per_database: ClassVar[int | None] = None
     patience: float = 60.0
 
     backend_class: type[BaseDivanBackend] = BaseDivanBackend
@@ -108,6 +121,9 @@ class StoreChecks:
         if type(self).has_failed:
             type(self).has_failed = False
             databases.give_up()
+        if self.checks_per_database and "{name}" in store_url and databases.checks >= self.checks_per_database:
+            databases.begin_anew()
+        databases.checks += 1
         url = ShownURL(store_url.replace("{name}", databases.name))
         store = databases.stores.get(url)
         if "{name}" not in store_url:
