@@ -299,9 +299,10 @@ def test_a_plugin_is_shown_as_loaded_or_as_skipped_and_is_then_not_imported(site
     plugin("divan-geo", GEO + "print('imported')").unpack(site.folder)
     row = {"name": "main", "distribution": "divan-geo", "version": "1.0", "value": "divan_geo", "error": None}
 
-    assert site.report(0)["plugins"] == [{**row, "state": "loaded"}]
+    (loaded,) = site.report(0)["plugins"]
+    assert loaded == {**row, "state": "loaded", "import_seconds": loaded["import_seconds"]}
     ended = site.run("doctor", "--json", DIVAN_PLUGINS="")
-    assert json.loads(ended.stdout)["plugins"] == [{**row, "state": "skipped"}]
+    assert json.loads(ended.stdout)["plugins"] == [{**row, "state": "skipped", "import_seconds": None}]
     assert "imported" not in ended.stderr
 
 
@@ -349,3 +350,79 @@ def test_a_url_of_a_backend_that_is_not_installed_is_a_problem(site: Site) -> No
     (problem,) = site.report(1, DIVAN_URL="punchcard://host/db")["problems"]
 
     assert problem.startswith("DIVAN_URL: no installed backend is called 'punchcard'; installed are: ")
+
+
+# What is slow, unknown, or in the way
+
+SLOW = f"import time\ntime.sleep(0.6)\n{GEO}"
+
+
+def test_the_time_of_each_import_is_told_and_a_slow_plugin_is_named(site: Site) -> None:
+    plugin("divan-slow", SLOW).unpack(site.folder)
+    backend("divan-floppy", "floppy").unpack(site.folder)
+
+    report = site.report(0)
+
+    assert all(row["import_seconds"] > 0 for row in [*report["backends"], *report["plugins"]])
+    (note,) = report["notes"]
+    assert note.startswith("importing the plugin 'main' of divan-slow takes ")
+    assert note.endswith(
+        "which every program waits for at its first open(); leave it out of DIVAN_PLUGINS where it is not needed"
+    )
+    assert f"note: {note[:40]}" in site.run("doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("named", "advice"),
+    [("divan-goe", "divan-geo is meant"), ("acme", "installed are "), ("divan_geo, divan-goe", "divan-geo is meant")],
+)
+def test_a_name_in_divan_plugins_that_allows_nothing_is_a_problem(site: Site, named: str, advice: str) -> None:
+    plugin("divan-geo", GEO).unpack(site.folder)
+
+    (problem,) = site.report(1, DIVAN_PLUGINS=named)["problems"]
+
+    wrong = named.rpartition(", ")[2]
+    assert problem.startswith(f"DIVAN_PLUGINS names {wrong!r}, and no such distribution gives a backend or plugin; ")
+    assert advice in problem
+
+
+@pytest.mark.parametrize("named", ["", "divan-geo", "Divan_GEO,", " divan.geo ,divan-core"])
+def test_names_in_divan_plugins_that_are_installed_are_no_problem(site: Site, named: str) -> None:
+    plugin("divan-geo", GEO).unpack(site.folder)
+    assert site.report(0, DIVAN_PLUGINS=named)["problems"] == []
+
+
+def test_a_package_that_claims_a_name_of_the_cores_is_a_problem_with_three_ways_out(site: Site) -> None:
+    backend("acme-sqlite", "sqlite").unpack(site.folder)
+
+    (problem,) = site.report(1)["problems"]
+
+    assert problem == (
+        "acme-sqlite has a backend 'sqlite', which is a name of divan-core's own, so that sqlite:// is ambiguous: "
+        "uninstall acme-sqlite, leave it out of DIVAN_PLUGINS, or open divan-core:sqlite://…"
+    )
+    assert site.report(0, DIVAN_PLUGINS="")["problems"] == []
+
+
+@pytest.mark.parametrize("chosen", [(), ("--backend", "sqlite")])
+def test_serializers_name_a_broken_plugin_once_and_exit_as_the_table_says(site: Site, chosen: tuple[str, ...]) -> None:
+    hook = "@divan.hookimpl\ndef divan_serializers(backend):\n    raise ValueError(f'not on {backend}')\n"
+    plugin("divan-odd", f"import divan\n\n{hook}").unpack(site.folder)
+
+    ended = site.run("serializers", *chosen)
+
+    assert ended.returncode == 7
+    assert (ended.stdout + ended.stderr).count("divan-odd") == 1
+    listed = json.loads(site.run("serializers", "--json", *chosen).stdout)
+    assert [entry["distribution"] for entry in listed["broken_plugins"]] == ["divan-odd"]
+
+
+@pytest.mark.parametrize("words", [("backends", "--check"), ("backends", "--check", "--json")])
+def test_the_check_of_backends_reports_entry_points_that_can_not_be_read(site: Site, words: tuple[str, ...]) -> None:
+    install_bad(site, "entry points that can't be read", "divan.backends")
+
+    ended = site.run(*words)
+
+    assert ended.returncode == 1
+    assert "the entry points of odd can't be read" in ended.stderr
+    assert "reinstall or remove odd" in ended.stderr

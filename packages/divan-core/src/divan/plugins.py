@@ -112,9 +112,9 @@ class Plugins:
     def skip(self, name: str, distribution: str, error: BaseException) -> None:
         """Report a plugin that can't be used."""
         reason = one_line(error)
-        broken = BrokenPlugin(name, distribution, reason)
-        if broken not in self.broken:
-            self.broken.append(broken)
+        # One whose hook says another thing of each backend is one plugin, which is broken.
+        if not any((one.name, one.distribution) == (name, distribution) for one in self.broken):
+            self.broken.append(BrokenPlugin(name, distribution, reason))
         warnings.warn(
             f"the plugin {name!r} of {distribution} was skipped: {reason}; reinstall it, remove it, or leave it out of "
             "DIVAN_PLUGINS",

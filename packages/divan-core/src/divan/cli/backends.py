@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from typing import Any, Final
@@ -13,12 +15,13 @@ import divan
 from divan.backends.base import OPTIONAL_METHODS, REQUIRED_METHODS, BaseDivanBackend
 from divan.cli import exits
 from divan.cli.output import table, to_json, write
-from divan.cli.parsing import Command, backend_names
+from divan.cli.parsing import Command, backend_names, reporter_of
 from divan.cli.text import one_line
 from divan.discovery import find_backend, unqualified
-from divan.errors import BackendLoadError, DivanError, PluginConflict
+from divan.errors import BackendLoadError, DivanError, InvalidPlugin, PluginConflict
+from divan.installed import scan
 from divan.options import Option, Reader, is_secret
-from divan.plugins import Plugins, load_plugins
+from divan.plugins import Plugins, PluginWarning, load_plugins
 from divan.serializers import DEFAULT_SERIALIZERS, PLAIN_FIELD_TYPES, Offers, pick_serializer
 
 _ABILITIES: Final = {
@@ -63,7 +66,19 @@ def backends(name: str | None, check: bool, as_json: bool) -> int:
         _print_list(rows)
     else:
         _print_backends(rows, check)
-    return exits.FAILED if any(row.get("error") for row in rows) else exits.OK
+    unreadable = describe_unreadable() if check else []
+    for problem in unreadable:  # a list of backends has no place for what may be none
+        reporter_of(click.get_current_context()).warning(problem)
+    return exits.FAILED if unreadable or any(row.get("error") for row in rows) else exits.OK
+
+
+def describe_unreadable() -> list[str]:
+    """The distributions whose entry points for Divan can't be read, so that no listing shows them; a line each."""
+    return [
+        f"the entry points of {one.distribution} can't be read ({one_line(one.reason)}); reinstall or remove "
+        f"{one.distribution}"
+        for one in scan().unreadable
+    ]
 
 
 def describe_backend(name: str) -> dict[str, Any]:
@@ -163,12 +178,15 @@ def _describe(info: divan.BackendInfo, infos: list[divan.BackendInfo]) -> dict[s
 def _examine(info: divan.BackendInfo) -> dict[str, Any]:
     """What importing the driver tells of it."""
     found: dict[str, Any] = {"default_host": None, "default_port": None, "methods": [], "error": None}
+    started = time.perf_counter()
     try:
         with redirect_stdout(sys.stderr):  # a module that prints must not spoil what is printed here
             driver = info.load()
     except BackendLoadError as error:
         found["error"] = one_line(str(error))
         return found
+    finally:
+        found["import_seconds"] = time.perf_counter() - started
     found["default_host"] = getattr(driver, "default_host", None)
     found["default_port"] = getattr(driver, "default_port", None)
     found["methods"] = [method for method in OPTIONAL_METHODS if driver.implements(method)]
@@ -217,20 +235,21 @@ def _abilities(methods: Iterable[str]) -> str:
     "--backend", metavar="NAME", shell_complete=_complete_backend, help="Show what is picked on this backend."
 )
 @_json_option
-def serializers(backend: str | None, as_json: bool) -> None:
+def serializers(backend: str | None, as_json: bool) -> int:
     """List the field types, and where each comes from.
 
     With --backend, that backend is imported, and for each field type the layer that won is shown with those it beat.
-    Without, only what the core and the plugins give is.
+    Without, only what the core and the plugins give is. Exits 7 if a plugin is broken, or two give one field type.
     """
     driver: type[BaseDivanBackend] | None = None
     name = ""
     if backend is not None:
         info = find_backend(backend)
         driver, name = info.load(), unqualified(backend, info)
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)  # what it says is listed
         plugins = load_plugins()
-    rows = resolve_field_types(plugins, name, driver)
+        rows = resolve_field_types(plugins, name, driver)
     plain = sorted(PLAIN_FIELD_TYPES - {row["field_type"] for row in rows})
     broken = [entry._asdict() for entry in dict.fromkeys(plugins.broken)]
     if as_json:
@@ -239,6 +258,8 @@ def serializers(backend: str | None, as_json: bool) -> None:
         )
     else:
         _print_serializers(rows, plain, broken)
+    is_wrong = broken or any(row["error"] for row in rows)
+    return exits.code_of(InvalidPlugin()) if is_wrong else exits.OK
 
 
 def resolve_field_types(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import platform
 import re
@@ -9,18 +10,18 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
-from typing import Any
+from typing import Any, Final
 
 import click
 import importlib_metadata
 
 from divan.cli import exits
-from divan.cli.backends import describe_backends, resolve_field_types
+from divan.cli.backends import describe_backends, describe_unreadable, resolve_field_types
 from divan.cli.output import table, to_json, write
 from divan.cli.parsing import Command
 from divan.cli.target import expand
 from divan.cli.text import one_line
-from divan.discovery import allowlist, find_backend
+from divan.discovery import CORE, allowlist, find_backend
 from divan.errors import DivanError, InvalidURL
 from divan.installed import distribution_name, normalize, scan
 from divan.opening import DEFAULT_URL_VARIABLE
@@ -28,7 +29,8 @@ from divan.options import Hidden
 from divan.plugins import Plugins, PluginWarning, load_plugins
 from divan.urls import parse_url
 
-_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SLOW: Final = 0.5  # seconds
+_REQUIREMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @click.command(cls=Command)
@@ -36,8 +38,8 @@ _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def doctor(as_json: bool) -> int:
     """Show what a bug report needs, without secrets.
 
-    Every backend and plugin is imported, but no store is reached (ping does that). Exits 1 if something is broken, and
-    says what to do about it.
+    Every backend and plugin is imported, and how long that took is told, but no store is reached (ping does that).
+    Exits 1 if something is broken, and says what to do about it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)  # what it says stands in the report
@@ -50,7 +52,7 @@ def doctor(as_json: bool) -> int:
 
 
 def _report() -> dict[str, Any]:
-    """All that is printed, a part a key; ``"problems"`` says what is broken."""
+    """All that is printed, a part a key; ``"problems"`` says what is broken, ``"notes"`` what is slow."""
     import sqlite3  # no other command needs it before it opens a file
 
     with redirect_stdout(sys.stderr):  # a module that prints must not spoil the report
@@ -69,7 +71,8 @@ def _report() -> dict[str, Any]:
         "backends": backends,
         "plugins": listed,
         "environment": environment,
-        "problems": [*_problems(backends, listed, field_types), *_unreadable(), *wrong],
+        "problems": [*_problems(backends, listed, field_types), *describe_unreadable(), *wrong],
+        "notes": _notes(listed),
     }
 
 
@@ -92,6 +95,7 @@ def _plugins(plugins: Plugins) -> list[dict[str, Any]]:
                 "version": _version(entry_point.dist),
                 "value": entry_point.value,
                 "state": state,
+                "import_seconds": plugins.import_seconds.get((distribution, entry_point.name)),
                 "error": one_line(reason) if reason is not None and state == "broken" else None,
             }
         )
@@ -119,7 +123,22 @@ def _environment() -> tuple[dict[str, str | None], list[str]]:
             if isinstance(error, InvalidURL):
                 shown = "(not shown: it can't be understood)"
             wrong.append(f"{DEFAULT_URL_VARIABLE}: {one_line(str(error))}")
-    return {DEFAULT_URL_VARIABLE: shown, "DIVAN_PLUGINS": os.environ.get("DIVAN_PLUGINS")}, wrong
+    named = os.environ.get("DIVAN_PLUGINS")
+    return {DEFAULT_URL_VARIABLE: shown, "DIVAN_PLUGINS": named}, [*wrong, *_not_installed(named or "")]
+
+
+def _not_installed(named: str) -> list[str]:
+    """What is wrong with the names in DIVAN_PLUGINS: those that allow nothing, since nothing of that name is there."""
+    found = scan()
+    there = {normalize(distribution_name(each)): distribution_name(each) for each in (*found.backends, *found.plugins)}
+    problems = []
+    for name in filter(None, (part.strip() for part in named.split(","))):
+        if normalize(name) in there:
+            continue
+        meant = difflib.get_close_matches(normalize(name), there, n=1)
+        advice = f"{there[meant[0]]} is meant" if meant else f"installed are {', '.join(sorted(there.values()))}"
+        problems.append(f"DIVAN_PLUGINS names {name!r}, and no such distribution gives a backend or plugin; {advice}")
+    return problems
 
 
 def _packages(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -153,28 +172,6 @@ def _requirements(packages: Iterable[str]) -> dict[str, str]:
     return versions
 
 
-def _unreadable() -> list[str]:
-    """The distributions whose entry points for Divan can't be read, so that no listing shows them."""
-    problems = []
-    for distribution in importlib_metadata.distributions():
-        try:
-            for entry_point in distribution.entry_points:
-                _ = entry_point.group, entry_point.name, entry_point.value
-        except Exception as error:
-            if _concerns_divan(distribution):
-                reason = one_line(f"{type(error).__name__}: {error}")
-                name = _name(distribution) or "an unnamed distribution"
-                problems.append(f"the entry points of {name} can't be read ({reason}); reinstall or remove {name}")
-    return problems
-
-
-def _concerns_divan(distribution: Any) -> bool:
-    try:
-        return "divan." in (distribution.read_text("entry_points.txt") or "")
-    except Exception:  # no text at all
-        return _name(distribution).startswith("divan")
-
-
 def _name(distribution: Any) -> str:
     """The name of a distribution; ``""`` if its metadata tells none."""
     try:
@@ -188,12 +185,7 @@ def _problems(
 ) -> list[str]:
     """What is broken, and the way out, a line each."""
     problems = [row["error"] for row in backends if row["error"]]
-    problems += [
-        f"the backend {row['name']!r} of {row['distribution']} shares a name with {', '.join(row['conflicts'])}: "
-        f"open it as {row['distribution']}:{row['name']}://…, or uninstall one"
-        for row in backends
-        if row["conflicts"]
-    ]
+    problems += [_conflict(row) for row in backends if row["conflicts"] and row["distribution"] != CORE]
     problems += [
         f"the plugin {row['name']!r} of {row['distribution']} can't be used: {row['error']}; reinstall it, "
         "remove it, or leave it out of DIVAN_PLUGINS"
@@ -201,6 +193,31 @@ def _problems(
         if row["error"]
     ]
     return problems + [row["error"] for row in field_types if row["error"]]
+
+
+def _conflict(row: Mapping[str, Any]) -> str:
+    """What is wrong with a backend that shares a name with others, and the way out."""
+    distribution, name = row["distribution"], row["name"]
+    taken = [other.partition(":")[2] for other in row["conflicts"] if other.startswith(f"{CORE}:")]
+    if taken:
+        return (
+            f"{distribution} has a backend {name!r}, which is a name of divan-core's own, so that {taken[0]}:// is "
+            f"ambiguous: uninstall {distribution}, leave it out of DIVAN_PLUGINS, or open {CORE}:{taken[0]}://…"
+        )
+    return (
+        f"the backend {name!r} of {distribution} shares a name with {', '.join(row['conflicts'])}: open it as "
+        f"{distribution}:{name}://…, or uninstall one"
+    )
+
+
+def _notes(plugins: list[dict[str, Any]]) -> list[str]:
+    """What works, and is slow: the import of a plugin, for which every program waits, whatever store it opens."""
+    return [
+        f"importing the plugin {row['name']!r} of {row['distribution']} takes {row['import_seconds']:.1f} s, which "
+        "every program waits for at its first open(); leave it out of DIVAN_PLUGINS where it is not needed"
+        for row in plugins
+        if (row["import_seconds"] or 0) > _SLOW
+    ]
 
 
 def _print(report: Mapping[str, Any]) -> None:
@@ -212,24 +229,35 @@ def _print(report: Mapping[str, Any]) -> None:
     )
     table(["package", "version"], {**report["packages"], **report["requirements"]}.items())
     table(
-        ["backend", "aliases", "distribution", "version", "state"],
+        ["backend", "aliases", "distribution", "version", "import", "state"],
         [
             (
                 row["name"],
                 ", ".join(row["aliases"]),
                 row["distribution"],
                 row["version"],
+                _shown_seconds(row),
                 "broken" if row["error"] else "conflict" if row["conflicts"] else "ok",
             )
             for row in report["backends"]
         ],
     )
     if report["plugins"]:
-        rows = [tuple(row[name] for name in ("name", "distribution", "version", "state")) for row in report["plugins"]]
-        table(["plugin", "distribution", "version", "state"], rows)
+        rows = [
+            (row["name"], row["distribution"], row["version"], _shown_seconds(row), row["state"])
+            for row in report["plugins"]
+        ]
+        table(["plugin", "distribution", "version", "import", "state"], rows)
     else:
         write("No plugins are installed.\n")
     for problem in report["problems"]:
         write(f"problem: {problem}\n")
+    for note in report["notes"]:
+        write(f"note: {note}\n")
     if not report["problems"]:
         write("Nothing is broken.\n")
+
+
+def _shown_seconds(row: Mapping[str, Any]) -> str:
+    """How long an import took; of several that need the same modules, the first bears it all."""
+    return "" if row["import_seconds"] is None else f"{1000 * row['import_seconds']:.0f} ms"
