@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from divan import REMOVE, Increment, Store
+from divan import REMOVE, Append, Discard, Increment, Store
 
 from tests.support.proxy import Proxy
 
@@ -19,6 +19,21 @@ ROUND_TRIPS: dict[str, tuple[int, Callable[[Store], Any]]] = {
     "get": (1, lambda store: store.get("first")),
     "get of a missing one": (1, lambda store: store.get("none", None)),
     "update": (1, lambda store: store.update("first", {"a": 1, "b": REMOVE, "c": Increment(1), "d": Increment(1.5)})),
+    "update at paths": (
+        1,
+        lambda store: store.update(
+            "first", {"a.b": 1, "a.c": REMOVE, "n.m": Increment(1), "l": Append(1), "d.e": Discard([1])}
+        ),
+    ),
+    "update_many at paths": (1, lambda store: store.update_many([(one, {"a.b": one}) for one in ("first", "second")])),
+    "update_where": (2, lambda store: store.update_where({"_id": "first"}, {"a.b": 1, "n": Increment(1)})),
+    "update_where of nothing": (1, lambda store: store.update_where({"a": 7}, {"a.b": 1})),
+    "delete_where": (2, lambda store: store.delete_where({"_id": {"$in": ["first", "second"]}})),
+    "first": (1, lambda store: store.first({"a": 1}, sort="b")),
+    "exists": (1, lambda store: store.exists({"a": 1})),
+    "page": (1, lambda store: store.page({"_id": {"$prefix": "f"}}, sort="a", limit=1)),
+    "get with fields": (1, lambda store: store.get("first", fields=["a"])),
+    "ids": (1, lambda store: list(store.ids(prefix="f"))),
     "update with rev": (1, lambda store: store.update("first", {"a": 1}, rev=store.get("first").rev)),
     "replace": (1, lambda store: store.replace("first", DOCUMENT)),
     "put": (1, lambda store: store.put("second", DOCUMENT)),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from divan.backends.base import BaseDivanBackend, Change, Serializer
+from divan.backends.base import BaseDivanBackend, Change, Serializer, Step
 from divan.backends.support import DocumentAccessors
 from divan.changes import ChangeEvent
 from divan.documents import Document
@@ -71,9 +71,11 @@ class PostgresBackend(DocumentAccessors, BaseDivanBackend):
         data: dict[str, Any],
         remove: Sequence[str] = (),
         increment: Mapping[str, int | float] = {},
+        nested: Sequence[Step] = (),
         rev: str | None = None,
     ) -> Document:
-        return bulk.update(self._client, self._sql, Change(document_id, data, tuple(remove), increment), rev)
+        change = Change(document_id, data, tuple(remove), increment, tuple(nested))
+        return bulk.update(self._client, self._sql, change, rev)
 
     def replace(self, document_id: str, data: dict[str, Any], rev: str | None = None, upsert: bool = False) -> Document:
         return bulk.replace(self._client, self._sql, document_id, data, rev, upsert=upsert)
@@ -102,6 +104,12 @@ class PostgresBackend(DocumentAccessors, BaseDivanBackend):
 
     def delete_many(self, document_ids: Sequence[str]) -> list[DivanError | None]:
         return bulk.delete_many(self._client, self._sql, document_ids)
+
+    def update_matching(self, where: Query, changes: Sequence[Change]) -> list[Document | DivanError | None]:
+        return bulk.update_matching(self._client, self._sql, where, changes)
+
+    def delete_matching(self, where: Query, document_ids: Sequence[str]) -> list[Literal[True] | DivanError | None]:
+        return bulk.delete_matching(self._client, self._sql, where, document_ids)
 
     # Searching
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar
 
 from divan.backends.support import attempt, rounds
 from divan.documents import Document
 from divan.errors import DivanError, DocumentExists, DocumentNotFound, RevisionConflict, StoreError
-from divan.updates import Change, apply_changes
+from divan.query import Query
+from divan.updates import Change, Step, apply_changes
 
 from divan_postgres.connections import Client, rows_of
 from divan_postgres.documents import (
@@ -23,12 +24,14 @@ from divan_postgres.documents import (
     text_array,
 )
 from divan_postgres.errors import DOCUMENTS
-from divan_postgres.sql import Statements, update_many_sql, update_sql
+from divan_postgres.filters import plan_query
+from divan_postgres.sql import Shape, Statements, update_many_sql, update_sql
 from divan_postgres.wire import Command
 
 _T = TypeVar("_T")
 
 _MOST_BYTES: Final = 8 << 20  # of documents in one statement
+_TOO_LARGE: Final = "22003"  # of a sum, even to be compared
 
 
 # One document
@@ -40,40 +43,82 @@ def update(
     change: Change,
     rev: str | None = None,
 ) -> Document:
-    """Change a document by one statement; by reading and writing it where a sum has to be made as Python makes it.
+    """Change a document by one statement; by reading and writing it where Python has to make the change, or refuse it.
 
     Raises:
         DocumentNotFound: if there is no such document.
         RevisionConflict: if it has another revision than `rev`.
-        InvalidDocument: if a field to increment holds no number, or the sum can't be stored.
+        InvalidDocument: if a change can't be made of what is stored.
         StoreError: if the document can't be read.
     """
-    document_id, data, remove, increment, _ = change  # what is nested, the Store changes
+    document_id, data, remove, _, _ = change
     parameters = [document_id.encode(), encode(data), text_array(map(escape, remove))]
     if rev is not None:
         parameters.append(rev.encode())
     formats = [0, 0, 1, 0][: len(parameters)]
-    for name, by in increment.items():
-        parameters += [escape(name).encode(), number(by + 0).encode()]
-        formats += [0, 0]
-    kinds = tuple(isinstance(by, float) for by in increment.values())
-    sql = update_sql(statements.table, at_rev=rev is not None, increments=kinds)
+    for value, form in _given(change):
+        parameters.append(value)
+        formats.append(form)
+    sql = update_sql(statements.table, _shape(change), at_rev=rev is not None)
+    try:
+        rows = rows_of(client.write(Command(sql, tuple(parameters), tuple(formats), client.keeps)))
+    except StoreError as error:
+        if getattr(error.__cause__, "sqlstate", None) != _TOO_LARGE:
+            raise
+        rows = []
+    if rows:
+        return read(document_id, *rows[0])
+    return _update_here(client, statements, change, rev)
+
+
+def _update_here(client: Client, statements: Statements, change: Change, rev: str | None) -> Document:
+    """Change a document by reading and writing it, as `update` does."""
+    document_id = change.document_id
     while True:
-        try:
-            rows = rows_of(client.write(Command(sql, tuple(parameters), tuple(formats), client.keeps)))
-        except StoreError as error:
-            if getattr(error.__cause__, "sqlstate", None) != "22003":  # a sum that is too large even to be compared
-                raise
-            rows = []
-        if rows:
-            return read(document_id, *rows[0])
         there = get(client, statements, document_id)
         if rev is not None and there.rev != rev:
             raise RevisionConflict(document_id, rev)
-        fields = apply_changes(there, data, remove, increment)
+        fields = apply_changes(there, *change[1:])
         replaced = _write_at(client, statements, document_id, encode(fields), there.rev or "")
         if replaced is not None:
             return Document(fields, document_id, replaced)
+
+
+def _shape(change: Change) -> Shape:
+    """What the SQL of an update depends on."""
+    if not change.nested:  # as nearly all
+        return (
+            Shape(tuple([isinstance(by, float) for by in change.increment.values()])) if change.increment else Shape()
+        )
+    return Shape(
+        tuple(isinstance(by, float) for by in change.increment.values()),
+        tuple((step.op, step.op == "increment" and isinstance(step.value, float)) for step in change.nested),
+        tuple(_through(change.nested).values()),
+    )
+
+
+def _through(nested: Sequence[Step]) -> dict[tuple[str, ...], bool]:
+    """The objects on the way of changes at paths, the shorter way first: whether each is made where it is missing."""
+    through: dict[tuple[str, ...], bool] = {}
+    for step in nested:
+        for depth in range(1, len(step.path)):
+            way = step.path[:depth]
+            through[way] = through.get(way, False) or step.op not in ("remove", "discard")
+    return {way: through[way] for way in sorted(through, key=len)}
+
+
+def _given(change: Change) -> Iterator[tuple[bytes, int]]:
+    """The parameters of one update that its shape is of, each with 1 if it is in binary form."""
+    for name, by in change.increment.items():
+        yield escape(name).encode(), 0
+        yield number(by + 0).encode(), 0
+    if change.nested:
+        for way in _through(change.nested):
+            yield text_array(map(escape, way)), 1
+        for step in change.nested:
+            yield text_array(map(escape, step.path)), 1
+            if step.op != "remove":
+                yield (number(step.value + 0).encode() if step.op == "increment" else encode(step.value)), 0
 
 
 def get(client: Client, statements: Statements, document_id: str) -> Document:
@@ -224,19 +269,101 @@ def delete_many(client: Client, statements: Statements, document_ids: Sequence[s
 
 def update_many(client: Client, statements: Statements, changes: Sequence[Change]) -> list[Document | DivanError]:
     """Update documents; one result a change, in order: the document, or the error that is its own."""
+
+    def update_alone(change: Change) -> Document:
+        return update(client, statements, change)
+
+    return _update_together(client, statements, changes, None, update_alone)
+
+
+def update_matching(
+    client: Client, statements: Statements, where: Query, changes: Sequence[Change]
+) -> list[Document | DivanError | None]:
+    """Update the documents that match; one result a change, in order: the document, `None`, or the error of its own."""
+
+    def update_alone(change: Change) -> Document | None:
+        for there in _still_matching(client, statements, where, change.document_id):
+            result = attempt(_update_here, client, statements, change, there.rev)
+            if isinstance(result, Document):
+                return result
+            if not isinstance(result, RevisionConflict):
+                raise result
+        return None
+
+    return _update_together(client, statements, changes, where, update_alone)
+
+
+def delete_matching(
+    client: Client, statements: Statements, where: Query, document_ids: Sequence[str]
+) -> list[Literal[True] | DivanError | None]:
+    """Delete the documents that match; one result an id, in order: `True`, `None`, or the error of its own."""
+    plan = plan_query(statements.table, where.tree, (), [text_array(document_ids)], [1])
+    if plan.residual.items:
+
+        def delete_alone(document_id: str) -> Literal[True] | None:
+            for there in _still_matching(client, statements, where, document_id):
+                parameters = document_id.encode(), (there.rev or "").encode()
+                if client.write(Command(statements.delete_at, parameters, None, client.keeps)).ntuples:
+                    return True
+            return None
+
+        return [attempt(delete_alone, document_id) for document_id in document_ids]
+    sql = f"DELETE FROM {statements.table} WHERE id = ANY($1::text[]){plan.also} RETURNING id"
+    gone = {identity for (identity,) in rows_of(client.write(Command(sql, plan.parameters, plan.formats)))}
+    results: list[Literal[True] | DivanError | None] = []
+    for document_id in document_ids:
+        results.append(True if document_id.encode() in gone else None)
+        gone.discard(document_id.encode())
+    return results
+
+
+def _still_matching(client: Client, statements: Statements, where: Query, document_id: str) -> Iterator[Document]:
+    """A document as it is now, again and again while it is there and matches."""
+    while True:
+        try:
+            there = get(client, statements, document_id)
+        except DocumentNotFound:
+            return
+        if not where.matches(there):
+            return
+        yield there
+
+
+def _update_together(
+    client: Client,
+    statements: Statements,
+    changes: Sequence[Change],
+    where: Query | None,
+    update_alone: Callable[[Change], _T],
+) -> list[Any]:
+    """Update documents by one statement for those with changes at the same paths, and the same of those that match.
+
+    Args:
+        client: The connections.
+        statements: The table's statements.
+        changes: The changes.
+        where: What the documents must match, if anything.
+        update_alone: Updates one that the statement did not.
+    """
     results: list[Any] = [None] * len(changes)
     for turn in rounds([change.document_id for change in changes]):
-        groups: dict[tuple[bool, ...], list[int]] = {}
+        groups: dict[Any, list[int]] = {}
         for position in turn:
-            kinds = tuple(isinstance(by, float) for by in changes[position].increment.values())
-            groups.setdefault(kinds, []).append(position)
-        for kinds, positions in groups.items():
+            change = changes[position]
+            alike = _shape(change), tuple(step.path for step in change.nested)
+            groups.setdefault(alike, []).append(position)
+        for (shape, _), positions in groups.items():
             bodies = [encode(changes[position].data) for position in positions]
             for part in _parts([len(body) for body in bodies]):
-                some = positions[part]
-                found = _update(client, statements, [changes[position] for position in some], bodies[part], kinds)
-                for position, result in zip(some, found, strict=True):
-                    results[position] = result
+                some = [changes[position] for position in positions[part]]
+                found = _update(client, statements, some, bodies[part], shape, where)
+                for position in positions[part]:
+                    change = changes[position]
+                    row = found.get(change.document_id.encode())
+                    # What it did not change is missing, or has to be changed in another way.
+                    results[position] = (
+                        attempt(update_alone, change) if row is None else attempt(read, change.document_id, *row)
+                    )
     return results
 
 
@@ -245,31 +372,39 @@ def _update(
     statements: Statements,
     changes: Sequence[Change],
     bodies: Sequence[bytes],
-    kinds: tuple[bool, ...],
-) -> list[Document | DivanError]:
-    """Update documents, each once, whose changes add to as many numbers of the same kinds."""
+    shape: Shape,
+    where: Query | None,
+) -> Mapping[bytes | None, Any]:
+    """Update documents, each once, by changes of one shape at the same paths; id → what each it changed holds now."""
     parameters = [text_array(change.document_id for change in changes), jsonb_array(bodies)]
     parameters.append(jsonb_array(encode(list(change.remove)) for change in changes))
     formats = [1, 1, 1]
-    for index in range(len(kinds)):
+    for index in range(len(shape.increments)):
         added = [list(change.increment.items())[index] for change in changes]
         parameters += [text_array(escape(name) for name, _ in added), number_array(by + 0 for _, by in added)]
         formats += [1, 0]
-    sql = update_many_sql(statements.table, kinds)
-    found: Mapping[bytes | None, Any] = {}
+    for way in _through(changes[0].nested):
+        parameters.append(text_array(map(escape, way)))
+        formats.append(1)
+    for index, step in enumerate(changes[0].nested):
+        values = [change.nested[index].value for change in changes]
+        is_sum = step.op == "increment"
+        parameters.append(text_array(map(escape, step.path)))
+        parameters.append(number_array(by + 0 for by in values) if is_sum else jsonb_array(map(encode, values)))
+        formats += [1, 0 if is_sum else 1]
+    if where is None:
+        command = Command(update_many_sql(statements.table, shape), tuple(parameters), tuple(formats), client.keeps)
+    else:
+        plan = plan_query(statements.table, where.tree, (), parameters, formats)
+        if plan.residual.items:
+            return {}
+        command = Command(update_many_sql(statements.table, shape, plan.also), plan.parameters, plan.formats)
     try:
-        rows = rows_of(client.write(Command(sql, tuple(parameters), tuple(formats), client.keeps)))
-        found = {identity: rest for identity, *rest in rows}
+        return {identity: rest for identity, *rest in rows_of(client.write(command))}
     except StoreError as error:
         if not _is_a_documents(error):
             raise
-    # What it did not change is missing, or has to be changed in another way.
-    return [
-        attempt(read, change.document_id, *found[identity])
-        if (identity := change.document_id.encode()) in found
-        else attempt(update, client, statements, change)
-        for change in changes
-    ]
+        return {}
 
 
 def _is_a_documents(error: StoreError) -> bool:

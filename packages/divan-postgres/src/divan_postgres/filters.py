@@ -29,8 +29,8 @@ class Plan(NamedTuple):
 
     Attributes:
         table: The table, as it stands in a statement.
-        where: The pushed filter as SQL, or ``""``.
-        parameters: Its parameters.
+        conditions: The pushed filter as SQL, or ``""``.
+        parameters: Its parameters, and those before them.
         formats: For each parameter, 1 if it is in binary form.
         order: The pushed sort as SQL, or ``""``.
         pushed: The part of the filter that PostgreSQL answers.
@@ -38,12 +38,17 @@ class Plan(NamedTuple):
     """
 
     table: str
-    where: str
+    conditions: str
     parameters: tuple[bytes, ...]
     formats: tuple[int, ...]
     order: str
     pushed: And
     residual: And
+
+    @property
+    def also(self) -> str:
+        """The pushed filter as it stands behind another condition."""
+        return f" AND {self.conditions}" if self.conditions else ""
 
     def select(self, columns: str, limit: int | None = None, skip: int = 0, *, before: str = "") -> Command:
         """The statement.
@@ -54,7 +59,8 @@ class Plan(NamedTuple):
             skip: How many rows are left out.
             before: What stands before ``SELECT``.
         """
-        sql = f"{before}SELECT {columns} FROM {self.table}{self.where}{self.order}"
+        where = f" WHERE {self.conditions}" if self.conditions else ""
+        sql = f"{before}SELECT {columns} FROM {self.table}{where}{self.order}"
         if limit is not None:
             sql += f" LIMIT {min(limit, INT_MAX)}"
         if skip:
@@ -62,15 +68,19 @@ class Plan(NamedTuple):
         return Command(sql, self.parameters, self.formats)
 
 
-def plan_query(table: str, tree: And, sort: Sequence[SortKey]) -> Plan:
+def plan_query(
+    table: str, tree: And, sort: Sequence[SortKey], parameters: Sequence[bytes] = (), formats: Sequence[int] = ()
+) -> Plan:
     """Divide a query between PostgreSQL and Python.
 
     Args:
         table: The table, as it stands in a statement.
         tree: The parsed filter.
         sort: The sort's keys.
+        parameters: The parameters that come before those of the filter.
+        formats: For each of these, 1 if it is in binary form.
     """
-    writer = _Writer()
+    writer = _Writer(parameters, formats)
     pushed: list[Node] = []
     left: list[Node] = []
     budget = _MAX_COMPARISONS
@@ -84,7 +94,7 @@ def plan_query(table: str, tree: And, sort: Sequence[SortKey]) -> Plan:
     conditions = list(map(writer.write, pushed))
     return Plan(
         table=table,
-        where=f" WHERE {' AND '.join(conditions)}" if conditions else "",
+        conditions=" AND ".join(conditions),
         parameters=tuple(writer.parameters),
         formats=tuple(writer.formats),
         order=_order(sort) if sort and len(sort) <= _MAX_SORT_KEYS else "",
@@ -129,9 +139,9 @@ class _Writer(FilterWriter):
 
     __slots__ = ("formats", "parameters")
 
-    def __init__(self) -> None:
-        self.parameters: list[bytes] = []
-        self.formats: list[int] = []
+    def __init__(self, parameters: Sequence[bytes], formats: Sequence[int]) -> None:
+        self.parameters = list(parameters)
+        self.formats = list(formats)
 
     def rank(self, path: tuple[str, ...]) -> str:
         return rank_sql(path)

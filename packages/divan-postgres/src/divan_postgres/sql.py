@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -209,74 +210,158 @@ def statements(table: str) -> Statements:
     )
 
 
-@lru_cache(maxsize=256)
-def update_sql(table: str, *, at_rev: bool, increments: tuple[bool, ...]) -> str:
-    """The statement that changes one document: id, data, names to remove[, rev], then a name and a number an increment.
+class Shape(NamedTuple):
+    """What the SQL of an update depends on, beside what it is given as parameters.
 
-    It changes nothing, and returns no row, where a sum has to be made as Python makes it, or can't be made.
+    Attributes:
+        increments: For each number to add to a field, whether it is a float.
+        nested: For each change at a path, what is done there, and whether a number to add is a float.
+        through: For each object on the way of one, the shorter way first, whether it is made where it is missing.
+    """
+
+    increments: tuple[bool, ...] = ()
+    nested: tuple[tuple[str, bool], ...] = ()
+    through: tuple[bool, ...] = ()
+
+
+class _Sum(NamedTuple):
+    """A number to add to a field: the expressions for its name and for it, and whether it is a float."""
+
+    name: str
+    by: str
+    is_float: bool
+
+
+class _Step(NamedTuple):
+    """A change at a path: the expressions for the path and for what is set or added, and which change it is."""
+
+    path: str
+    value: str
+    op: str
+    is_float: bool
+
+
+@lru_cache(maxsize=256)
+def update_sql(table: str, shape: Shape, *, at_rev: bool) -> str:
+    """The statement that changes one document: id, data, names to remove[, rev], then what the shape is of.
+
+    That is a name and a number an increment, a path an object on the way, and a path and, but for a removal, a value a
+    change at a path. It changes nothing, and returns no row, where Python has to make a change, or refuse it.
 
     Args:
         table: The table, as it stands in a statement.
+        shape: What is changed.
         at_rev: Whether the document must have a revision.
-        increments: For each number to add, whether it is a float.
     """
-    first = 5 if at_rev else 4
+    place = count(5 if at_rev else 4)
     rev = " AND rev::text = $4::text" if at_rev else ""
-    change, guard = _change_sql("body", "$2::jsonb", "$3::text[]", [
-        (f"${first + 2 * index}::text", f"${first + 2 * index + 1}::numeric", is_float)
-        for index, is_float in enumerate(increments)
-    ])  # fmt: skip
+    sums = [_Sum(f"${next(place)}::text", f"${next(place)}::numeric", is_float) for is_float in shape.increments]
+    through = [(f"${next(place)}::text[]", is_made) for is_made in shape.through]
+    steps = []
+    for op, is_float in shape.nested:
+        path = f"${next(place)}::text[]"
+        value = "" if op == "remove" else f"${next(place)}::{'numeric' if op == 'increment' else 'jsonb'}"
+        steps.append(_Step(path, value, op, is_float))
+    change, guard = _change_sql("$2::jsonb", "$3::text[]", sums, through, steps)
     return f"UPDATE {table} SET body = {change}, rev = rev + 1 WHERE id = $1::text{rev} AND {guard} RETURNING rev, body"
 
 
 @lru_cache(maxsize=256)
-def update_many_sql(table: str, increments: tuple[bool, ...]) -> str:
-    """The statement that changes several documents, each once: arrays of ids, data, names to remove, names, numbers.
+def update_many_sql(table: str, shape: Shape, where: str = "") -> str:
+    """The statement that changes several documents, each once: arrays of ids, data, names to remove, then as one does.
+
+    Of that, the names, numbers and values are arrays with one for each document, and the paths are those of all.
 
     Args:
         table: The table, as it stands in a statement.
-        increments: For each number to add, whether it is a float.
+        shape: What is changed.
+        where: A condition of the documents.
     """
+    place = count(4)
     arrays = ["$1::text[]", "$2::jsonb[]", "$3::jsonb[]"]
-    names = ["id", "data", "remove"]
-    sums = []
-    for index, is_float in enumerate(increments):
-        arrays += [f"${2 * index + 4}::text[]", f"${2 * index + 5}::numeric[]"]
+    names = ["key", "data", "remove"]
+    sums, steps = [], []
+    for index, is_float in enumerate(shape.increments):
+        arrays += [f"${next(place)}::text[]", f"${next(place)}::numeric[]"]
         names += [f"name{index}", f"by{index}"]
-        sums.append((f"c.name{index}", f"c.by{index}", is_float))
-    change, guard = _change_sql("t.body", "c.data", "ARRAY(SELECT jsonb_array_elements_text(c.remove))", sums)
+        sums.append(_Sum(f"c.name{index}", f"c.by{index}", is_float))
+    through = [(f"${next(place)}::text[]", is_made) for is_made in shape.through]
+    for index, (op, is_float) in enumerate(shape.nested):
+        path = f"${next(place)}::text[]"
+        arrays.append(f"${next(place)}::{'numeric' if op == 'increment' else 'jsonb'}[]")
+        names.append(f"value{index}")
+        steps.append(_Step(path, f"c.value{index}", op, is_float))
+    change, guard = _change_sql("c.data", "ARRAY(SELECT jsonb_array_elements_text(c.remove))", sums, through, steps)
     return (
-        f"UPDATE {table} AS t SET body = {change}, rev = t.rev + 1 "
+        f"UPDATE {table} SET body = {change}, rev = rev + 1 "
         f"FROM unnest({', '.join(arrays)}) AS c({', '.join(names)}) "
-        f"WHERE t.id = c.id AND {guard} RETURNING t.id, t.rev, t.body"
+        f"WHERE id = c.key AND {guard}{where} RETURNING id, rev, body"
     )
 
 
 _MAX_SUM: Final = "1e15"  # a float beyond it is written with an exponent, or with more digits than it has
 
 
-def _change_sql(body: str, data: str, remove: str, increments: Sequence[tuple[str, str, bool]]) -> tuple[str, str]:
-    """The expression for the changed document, and the condition under which PostgreSQL makes it as Python does."""
-    change = f"({body} - {remove}) || {data}"
-    guard = f"jsonb_typeof({body}) = 'object'"
+def _change_sql(
+    data: str, remove: str, sums: Sequence[_Sum], through: Sequence[tuple[str, bool]], steps: Sequence[_Step]
+) -> tuple[str, str]:
+    """The expression for the changed document, and the condition under which PostgreSQL makes it as Python does.
+
+    No path leads through another, so that each change is made of what was there before.
+    """
+    change = f"(body - {remove}) || {data}"
+    guards = ["jsonb_typeof(body) = 'object'"]
     pairs = []
-    for name, by, is_float in increments:
-        value = f"({body}->{name})"
-        number = f"{value}::numeric"
-        # A float is added to as Python does it; the sum is written by its shortest digits, and with a point.
-        real = f"(({value}::text)::double precision + {by}::double precision)"
-        real_sum = f"({real}::text)::numeric + 0.0"
-        whole_sum = f"{number} + {by}"
-        real_guard = f"(abs({real}) < {_MAX_SUM} AND {real} <> 0)"
-        whole_guard = f"({whole_sum} BETWEEN {-(2**63)} AND {2**63 - 1})"
-        if not is_float:
-            real_sum = f"CASE WHEN scale({number}) = 0 THEN {whole_sum} ELSE {real_sum} END"
-            real_guard = f"CASE WHEN scale({number}) = 0 THEN {whole_guard} ELSE {real_guard} END"
-        pairs.append(f"{name}, CASE WHEN {value} IS NULL THEN {by} ELSE {real_sum} END")
-        guard += (
-            f" AND CASE WHEN {value} IS NULL THEN true WHEN jsonb_typeof{value} <> 'number' THEN false "
-            f"ELSE {real_guard} END"
-        )
+    for name, by, is_float in sums:
+        total, guard = _sum_sql(f"(body->{name})", by, is_float=is_float)
+        pairs.append(f"{name}, {total}")
+        guards.append(guard)
     if pairs:
         change += f" || jsonb_build_object({', '.join(pairs)})"
-    return change, guard
+    for path, is_made in through:
+        guards.append(f"coalesce(jsonb_typeof(body #> {path}), 'object') = 'object'")
+        if is_made:
+            change = f"jsonb_set({change}, {path}, coalesce(body #> {path}, '{{}}'))"
+    for path, value, op, is_float in steps:
+        held = f"(body #> {path})"
+        if op == "remove":
+            change = f"({change}) #- {path}"
+        elif op == "set":
+            change = f"jsonb_set({change}, {path}, {value})"
+        elif op == "increment":
+            total, guard = _sum_sql(held, value, is_float=is_float)
+            guards.append(guard)
+            change = f"jsonb_set({change}, {path}, to_jsonb({total}))"
+        else:
+            guards.append(f"coalesce(jsonb_typeof{held}, 'array') = 'array'")
+            if op == "append":
+                change = f"jsonb_set({change}, {path}, coalesce({held}, '[]') || {value})"
+            else:
+                left = (
+                    f"SELECT coalesce(jsonb_agg(item ORDER BY place), '[]') FROM jsonb_array_elements{held} "
+                    f"WITH ORDINALITY AS e(item, place) WHERE item <> ALL (ARRAY(SELECT jsonb_array_elements({value})))"
+                )
+                change = f"jsonb_set({change}, {path}, ({left}), false)"
+    return change, " AND ".join(guards)
+
+
+def _sum_sql(value: str, by: str, *, is_float: bool) -> tuple[str, str]:
+    """The expression for what is stored with a number added to it, and the condition under which it is Python's sum.
+
+    Args:
+        value: The expression for what is stored, in brackets.
+        by: The expression for what is added.
+        is_float: Whether that is a float.
+    """
+    number = f"{value}::numeric"
+    # A float is added to as Python does it; the sum is written by its shortest digits, and with a point.
+    real = f"(({value}::text)::double precision + {by}::double precision)"
+    real_sum = f"({real}::text)::numeric + 0.0"
+    whole_sum = f"{number} + {by}"
+    real_guard = f"(abs({real}) < {_MAX_SUM} AND {real} <> 0)"
+    whole_guard = f"({whole_sum} BETWEEN {-(2**63)} AND {2**63 - 1})"
+    if not is_float:
+        real_sum = f"CASE WHEN scale({number}) = 0 THEN {whole_sum} ELSE {real_sum} END"
+        real_guard = f"CASE WHEN scale({number}) = 0 THEN {whole_guard} ELSE {real_guard} END"
+    guard = f"CASE WHEN {value} IS NULL THEN true WHEN jsonb_typeof{value} <> 'number' THEN false ELSE {real_guard} END"
+    return f"CASE WHEN {value} IS NULL THEN {by} ELSE {real_sum} END", guard

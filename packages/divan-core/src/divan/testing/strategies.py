@@ -40,8 +40,12 @@ def _containers(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 def documents(limits: Collection[str] = ()) -> st.SearchStrategy[dict[str, Any]]:
     """Documents of a few fields; one in many holds something that no store takes."""
-    good = st.dictionaries(st.sampled_from(FIELDS), values(limits), max_size=4)
-    return st.one_of(*[good] * 15, st.sampled_from([{"a": float("nan")}, {"_a": 1}]))
+    return st.one_of(*[fields(limits)] * 15, st.sampled_from([{"a": float("nan")}, {"_a": 1}]))
+
+
+def fields(limits: Collection[str] = ()) -> st.SearchStrategy[dict[str, Any]]:
+    """What every store takes for a document's fields."""
+    return st.dictionaries(st.sampled_from(FIELDS), values(limits), max_size=4)
 
 
 def changes(limits: Collection[str] = ()) -> st.SearchStrategy[dict[str, Any]]:

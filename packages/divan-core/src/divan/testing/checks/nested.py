@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from divan import REMOVE, Append, Discard, DocumentNotFound, Increment, InvalidDocument, RevisionConflict, Store
 from divan.ids import new_id
+from divan.testing import strategies
 from divan.testing.checks.concurrency import LostUpdates
+from divan.testing.comparing import as_json
 from divan.testing.reporting import failing
+from divan.updates import Step, apply_changes, split_changes, split_nested
 
 _DATA: Final[dict[str, Any]] = {
     "name": "Ada", "null": None, "n": 1, "tags": ["a", "b", "a", 1, 1.0, True, [1], {"x": 1}],
@@ -143,6 +150,34 @@ class NestedUpdates(LostUpdates):
         assert store.get(document.id)["room"] == {"n": 1, "since": "2026-12-24"}
         assert typed.update(document.id, {"days": Discard(date(2026, 12, 1))})["days"] == [day]
 
+    def test_sequences_of_changes_answer_as_the_reference(self, request: pytest.FixtureRequest, store: Store) -> None:
+        wanted = request.config.getoption("--divan-sequences", default=None)
+
+        @settings(
+            phases={Phase.generate},  # a sequence is short as it is
+            max_examples=wanted or self.sequences,
+            derandomize=wanted is None,
+            database=None,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(strategies.fields(self.limits), st.lists(strategies.changes(self.limits), min_size=1, max_size=5))
+        def check(fields: dict[str, Any], sequence: list[dict[str, Any]]) -> None:
+            document = store.create(fields)
+            for changes in sequence:
+                try:
+                    fields = _changed(fields, changes)
+                except InvalidDocument as error:
+                    with pytest.raises(InvalidDocument, match=re.escape(str(error))):
+                        store.update(document.id, changes)
+                else:
+                    updated = store.update(document.id, changes)
+                    assert as_json(updated, self.limits) == as_json(fields, self.limits)
+            assert as_json(store.get(document.id), self.limits) == as_json(fields, self.limits)
+
+        check()
+
     def test_writers_of_sibling_paths_lose_nothing(self, store: Store) -> None:
         document = store.create({"stats": {}})
 
@@ -161,3 +196,26 @@ class NestedUpdates(LostUpdates):
         assert len(log) == self.threads * self.rounds
         for number in range(self.threads):
             assert [n for one, n in log if one == number] == list(range(self.rounds))
+
+
+def _changed(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The fields after an update, by the reference for what that means.
+
+    Raises:
+        InvalidDocument: if a change can't be made.
+    """
+    plain, nested = split_nested(changes)
+    data, remove, increment = split_changes(plain)
+    return apply_changes(fields, data, remove, increment, itertools.starmap(_step, nested.items()))
+
+
+def _step(path: tuple[str, ...], value: Any) -> Step:
+    if value is REMOVE:
+        return Step(path, "remove")
+    if isinstance(value, Increment):
+        return Step(path, "increment", value.by)
+    if isinstance(value, Append):
+        return Step(path, "append", list(value.items))
+    if isinstance(value, Discard):
+        return Step(path, "discard", list(value.items))
+    return Step(path, "set", value)
