@@ -7,7 +7,10 @@ import sys
 if sys.version_info >= (3, 14):
     from uuid import uuid7
 else:
-    from uuid_utils import uuid7
+    try:
+        from uuid_utils import uuid7
+    except ImportError:  # it is compiled, and can't be imported from a zip file
+        from divan.uuid7 import uuid7  # type: ignore[assignment]
 
 
 def new_id() -> str:
