@@ -93,6 +93,14 @@ class Crowd:
         with (self._folder / f"{name}.err").open("wb") as errors:
             self.running.append(subprocess.Popen([*self._command, *arguments], stderr=errors))
 
+    def wait_for_writes(self) -> None:
+        """Return when a write has been acknowledged: how long the processes take to begin is up to the machine."""
+        ends = time.monotonic() + 300
+        while not any(write.outcome == history.OK for write in history.read(self.logs)):
+            if time.monotonic() > ends:
+                raise RuntimeError("no write was acknowledged, though nothing has been spoilt yet")
+            time.sleep(0.05)
+
     def kill(self, choice: random.Random) -> None:
         """End one process as a crash does, and start another."""
         victim = self.running.pop(choice.randrange(len(self.running)))
@@ -136,7 +144,7 @@ def torture(store: str, *, seconds: float, seed: int, processes: int, threads: i
 
     Args:
         store: One of `STORES`.
-        seconds: How long the writers write.
+        seconds: How long faults are made, once writes are acknowledged.
         seed: Decides what the writers and the faults do; when they meet is up to the machine.
         processes: How many processes write at once.
         threads: How many threads each has.
@@ -153,6 +161,7 @@ def torture(store: str, *, seconds: float, seed: int, processes: int, threads: i
         crowd = Crowd(reached.url, Path(name), threads, seed)
         for _ in range(processes):
             crowd.add()
+        crowd.wait_for_writes()
         _spoil(crowd, reached.proxy, choice, faults, time.monotonic() + seconds)
         crowd.end()
         writes = history.read(crowd.logs)
