@@ -14,7 +14,7 @@ from divan.errors import DivanError, DocumentExists, DocumentNotFound, RevisionC
 from divan.ids import new_id
 from divan.options import Options
 from divan.query import Explanation, Query, SortKey
-from divan.updates import Change
+from divan.updates import Change, Step
 from pymongo import MongoClient, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -28,8 +28,9 @@ from divan_mongo.documents import (
     by_id,
     make_document,
     object_id,
+    takes,
     update_command,
-    update_command_with_sums,
+    update_command_from,
 )
 from divan_mongo.errors import (
     CLIENT_ERRORS,
@@ -138,31 +139,32 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         data: dict[str, Any],
         remove: Sequence[str] = (),
         increment: Mapping[str, int | float] = {},
+        nested: Sequence[Step] = (),
         rev: str | None = None,
     ) -> Document:
-        return self._calls.write(self._update, document_id, data, remove, increment, rev)
+        return self._calls.write(self._update, Change(document_id, data, tuple(remove), increment, tuple(nested)), rev)
 
-    def _update(
-        self,
-        document_id: str,
-        data: Mapping[str, Any],
-        remove: Sequence[str],
-        increment: Mapping[str, int | float],
-        rev: str | None,
-    ) -> Document:
-        command = update_command(data, remove, increment)
-        if command is None:
-            return self._update_with_sums(document_id, data, remove, increment, rev)
+    def _update(self, change: Change, rev: str | None = None) -> Document:
+        document_id = change.document_id
         where, order = by_id(document_id, rev)
+        command = update_command(change)
+        conditions = takes(change.nested)
+        # Of two documents whose ids have the same text, it must not be the other one that takes the change.
+        if command is None or (conditions and order is not None):
+            return self._update_here(change, rev)
+        if conditions:
+            where["$and"] = conditions
         try:
             raw = self.collection.find_one_and_update(where, command, sort=order, return_document=ReturnDocument.AFTER)
         except InvalidBSON as error:
             raise changed_unreadably(self._label, error, document_id) from error
         except CLIENT_ERRORS as error:
             if getattr(error, "code", None) in NOT_INCREMENTABLE:
-                return self._update_with_sums(document_id, data, remove, increment, rev)
+                return self._update_here(change, rev)
             raise translate(error, self._label, document_id) from error
         if raw is None:
+            if conditions:
+                return self._update_here(change, rev)
             self._refuse(document_id, rev)
         if raw.get("_rev").__class__ is float:
             raw = self._with_whole_revision(raw)
@@ -175,15 +177,9 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
         with translating(self._label):
             return self.collection.find_one_and_update(seen, command, return_document=ReturnDocument.AFTER) or raw
 
-    def _update_with_sums(
-        self,
-        document_id: str,
-        data: Mapping[str, Any],
-        remove: Sequence[str],
-        increment: Mapping[str, int | float],
-        rev: str | None,
-    ) -> Document:
-        """Read, add, and write if nothing has changed: the update that ``$inc`` can't do, or does otherwise."""
+    def _update_here(self, change: Change, rev: str | None) -> Document:
+        """Read, change, and write if nothing has changed: the update that MongoDB can't make, or makes otherwise."""
+        document_id = change.document_id
         where, order = by_id(document_id, rev)
         with translating(self._label, document_id):
             for _ in range(_ATTEMPTS):
@@ -191,7 +187,7 @@ class MongoBackend(DocumentAccessors, BaseDivanBackend):
                 if raw is None:
                     self._refuse(document_id, rev)
                 seen = {"_id": raw["_id"], "_rev": {"$eq": raw.get("_rev")}}
-                command = update_command_with_sums(raw, data, remove, increment)
+                command = update_command_from(raw, change)
                 raw = self.collection.find_one_and_update(seen, command, return_document=ReturnDocument.AFTER)
                 if raw is not None:
                     return make_document(raw)

@@ -203,9 +203,10 @@ def _update(
     sent: list[tuple[int, Change]] = []
     commands: list[UpdateOne] = []
     for position, change in batch:
-        command = update_command(change.data, change.remove, change.increment)
+        command = update_command(change)
         # One that is too large would stop the client in the midst of a batch, with the others sent or not sent.
-        if command is None or object_id(change.document_id) or len(encode(command)) > _LARGE:
+        # Of one that a document has to take, MongoDB would not say whether it did.
+        if command is None or change.nested or object_id(change.document_id) or len(encode(command)) > _LARGE:
             singles.append((position, change))
         else:
             sent.append((position, change))
@@ -221,7 +222,7 @@ def _update(
             else:
                 results[position] = translate_code(failed["code"], failed, label, change.document_id)
     for position, change in singles:
-        results[position] = attempt(update, change.document_id, change.data, change.remove, change.increment, None)
+        results[position] = attempt(update, change)
     rest = [(position, change.document_id) for position, change in sent if position not in results]
     found = _fetch(collection, [document_id for _, document_id in rest], label) if rest else {}
     for position, document_id in rest:

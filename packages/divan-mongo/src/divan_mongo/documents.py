@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from bson import Int64, ObjectId, Regex, decode, encode
 from bson.errors import BSONError, InvalidId
 from divan.backends.support import first_revision
 from divan.documents import Document
-from divan.updates import add
+from divan.updates import Change, Step, apply_changes
 
 from divan_mongo.values import CODEC_OPTIONS, PLAIN_TYPES, readable
 
@@ -147,21 +147,21 @@ def _whole(text: str) -> int | float | None:
         return None
 
 
-def update_command(
-    data: Mapping[str, Any], remove: Sequence[str], increment: Mapping[str, int | float]
-) -> dict[str, Any] | None:
-    """The update operators for a change; `None` if MongoDB would not add as Divan does.
-
-    Args:
-        data: Fields to set.
-        remove: Fields to remove.
-        increment: Numbers to add, by field.
-    """
+def update_command(change: Change) -> dict[str, Any] | None:
+    """The update operators for a change; `None` if MongoDB would not make it as Divan does."""
     command: dict[str, Any] = {}
-    if data:
-        command["$set"] = data
-    if remove:
-        command["$unset"] = dict.fromkeys(remove, "")
+    if change.data:
+        command["$set"] = change.data
+    if change.remove:
+        command["$unset"] = dict.fromkeys(change.remove, "")
+    increment = change.increment
+    if change.nested:
+        increment = dict(increment)
+        for step in change.nested:
+            if step.op == "increment":
+                increment[".".join(step.path)] = step.value
+            elif not _add_step(command, step):
+                return None
     if increment:
         if any(isinstance(by, float) and abs(by) >= _GREAT_FLOAT for by in increment.values()):
             return None
@@ -171,22 +171,46 @@ def update_command(
     return command
 
 
-def update_command_with_sums(
-    raw: Mapping[str, Any], data: Mapping[str, Any], remove: Sequence[str], increment: Mapping[str, int | float]
-) -> dict[str, Any]:
-    """The update operators for a change whose sums are worked out here, from the document as it was read.
+def _add_step(command: dict[str, Any], step: Step) -> bool:
+    """Add the operator for a change at a path that adds to no number; whether MongoDB makes it as Divan does."""
+    operator, value = "$set", step.value
+    if step.op == "remove":
+        operator, value = "$unset", ""
+    elif step.op == "append":
+        if not value:
+            return False
+        operator, value = "$push", {"$each": value}
+    elif step.op == "discard":
+        # Of objects it compares the order of their fields, of numbers Decimal128, and one server takes true for 1.
+        if not value or not all(item is None or item.__class__ is str for item in value):
+            return False
+        operator = "$pullAll"
+    command[operator] = {**command.get(operator, {}), ".".join(step.path): value}
+    return True
 
-    Args:
-        raw: The document that MongoDB sent.
-        data: Fields to set.
-        remove: Fields to remove.
-        increment: Numbers to add, by field.
+
+def takes(nested: Sequence[Step]) -> list[dict[str, Any]]:
+    """What a document must match for `update_command` to change it as Divan does: objects on the way, and lists."""
+    conditions: dict[str, dict[str, Any]] = {}
+    for step in nested:
+        for length in range(1, len(step.path)):
+            conditions[".".join(step.path[:length])] = {"$type": "object", "$not": {"$type": "array"}}
+        if step.op in ("append", "discard"):
+            conditions[".".join(step.path)] = {"$type": "array"}
+    return [{"$or": [{name: {"$exists": False}}, {name: condition}]} for name, condition in conditions.items()]
+
+
+def update_command_from(raw: dict[str, Any], change: Change) -> dict[str, Any]:
+    """The update operators for a change that is worked out here, from the document as it was read, which is used up.
 
     Raises:
-        InvalidDocument: if a field to increment holds no number, or the sum can't be stored.
+        InvalidDocument: if a change can't be made of what is stored.
     """
-    sums = {name: add(name, raw.get(name, 0), by) for name, by in increment.items()}
-    command: dict[str, Any] = {"$set": {**data, **sums, "_rev": first_revision()}}
-    if remove:
-        command["$unset"] = dict.fromkeys(remove, "")
+    before = make_document(raw)
+    after = apply_changes(before, *change[1:])
+    names = {*change.data, *change.remove, *change.increment, *(step.path[0] for step in change.nested)}
+    fields = {name: after[name] for name in names if name in after}
+    command: dict[str, Any] = {"$set": {**fields, "_rev": first_revision()}}
+    if gone := [name for name in names if name not in after]:
+        command["$unset"] = dict.fromkeys(gone, "")
     return command
