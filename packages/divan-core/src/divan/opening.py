@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any, Final, overload
+from typing import Any, Final, NamedTuple, overload
 
 from divan.backends.base import BaseDivanBackend
 from divan.discovery import find_backend, unqualified
@@ -13,6 +13,7 @@ from divan.errors import InvalidURL
 from divan.options import Hidden, Options
 from divan.plugins import Plugins, load_plugins
 from divan.store import Store
+from divan.store.expiry import Clock
 from divan.store.schemas import M
 from divan.store.tracing import TracedStore
 from divan.urls import StoreURL, parse_url
@@ -21,6 +22,18 @@ DEFAULT_URL_VARIABLE: Final = "DIVAN_URL"
 
 _PARTS: Final = ("self", "database", "host", "port", "scheme")
 """What a backend's constructor takes beside options."""
+
+
+class Expiring(NamedTuple):
+    """What `open` is told of documents that expire.
+
+    Attributes:
+        field: By which field they do; `None` if it says nothing.
+        clock: What time it is; `None` for this machine's clock.
+    """
+
+    field: str | None
+    clock: Clock | None
 
 
 @overload
@@ -32,6 +45,8 @@ def open(
     host: str | None = ...,
     port: int | None = ...,
     allow_scans: bool = ...,
+    expires: str | None = ...,
+    clock: Clock | None = ...,
     plugins: Iterable[object] = ...,
     **options: Any,
 ) -> Store[M]: ...
@@ -44,6 +59,8 @@ def open(
     host: str | None = ...,
     port: int | None = ...,
     allow_scans: bool = ...,
+    expires: str | None = ...,
+    clock: Clock | None = ...,
     plugins: Iterable[object] = ...,
     **options: Any,
 ) -> Store[Document]: ...
@@ -55,6 +72,8 @@ def open(
     host: str | None = None,
     port: int | None = None,
     allow_scans: bool = True,
+    expires: str | None = None,
+    clock: Clock | None = None,
     plugins: Iterable[object] = (),
     **options: Any,
 ) -> Store[Any]:
@@ -71,6 +90,9 @@ def open(
         host: Host name, where `url` is no URL; `None` for the backend's default.
         port: Port, where `url` is no URL; `None` for the backend's default.
         allow_scans: Whether a query may read every document of the database.
+        expires: A date-time field of the documents: from that moment on, a document is not there for any call; where it
+            is missing or null, never. ``expires`` in the URL says the same. `Store.purge` deletes what has expired.
+        clock: Gives the time, an aware datetime, for `expires`; `None` for this machine's clock.
         plugins: Plugin modules or objects, beside the installed ones, for this Store alone; one that is among those, or
             given twice, takes part once.
         **options: The backend's options, ``user`` and ``password``; they beat those of the URL.
@@ -89,7 +111,8 @@ def open(
     source, given = Hidden(url), Options(options)
     del url, options
     cls, name, parsed = _resolve(source, database, host, port)
-    return _open(cls, name, parsed, schema, allow_scans, load_plugins(plugins), given)
+    expiring = Expiring(expires, clock)
+    return _open(cls, name, parsed, schema, allow_scans, expiring, load_plugins(plugins), given)
 
 
 def _resolve(
@@ -124,10 +147,12 @@ def _open(
     url: StoreURL,
     schema: Any,
     allow_scans: bool,
+    expiring: Expiring,
     plugins: Plugins,
     given: Options,
 ) -> Store[Any]:
     options = Options({**url.options, **given})
+    expires = options.pop("expires", None)  # of the documents, and so the Store's affair
     for part in _PARTS:
         if part in options:
             raise InvalidURL(f"{name} has no option {part!r}; what a URL says before its '?' is none")
@@ -141,7 +166,14 @@ def _open(
     backend = cls(database, host, url.port, scheme=name, **options)
     try:
         store: Store[Any] = Store(
-            backend, name=name, url=str(url), schema=schema, allow_scans=allow_scans, plugins=plugins
+            backend,
+            name=name,
+            url=str(url),
+            schema=schema,
+            allow_scans=allow_scans,
+            expires=expires if expiring.field is None else expiring.field,
+            clock=expiring.clock,
+            plugins=plugins,
         )
         if plugins.implements("divan_call_started") or plugins.implements("divan_call_ended"):
             store = TracedStore(store, plugins)

@@ -11,6 +11,7 @@ from divan.aio.workers import Workers
 from divan.backends.base import BaseDivanBackend
 from divan.documents import Document
 from divan.opening import open as open_store
+from divan.store.expiry import Clock
 from divan.store.schemas import M
 from divan.store.store import D, Store
 
@@ -27,6 +28,8 @@ def open(
     host: str | None = ...,
     port: int | None = ...,
     allow_scans: bool = ...,
+    expires: str | None = ...,
+    clock: Clock | None = ...,
     plugins: Iterable[object] = ...,
     max_threads: int = ...,
     **options: Any,
@@ -40,6 +43,8 @@ def open(
     host: str | None = ...,
     port: int | None = ...,
     allow_scans: bool = ...,
+    expires: str | None = ...,
+    clock: Clock | None = ...,
     plugins: Iterable[object] = ...,
     max_threads: int = ...,
     **options: Any,
@@ -52,6 +57,8 @@ def open(
     host: str | None = None,
     port: int | None = None,
     allow_scans: bool = True,
+    expires: str | None = None,
+    clock: Clock | None = None,
     plugins: Iterable[object] = (),
     max_threads: int = DEFAULT_MAX_THREADS,
     **options: Any,
@@ -65,6 +72,8 @@ def open(
         host: Host name, where `url` is no URL.
         port: Port, where `url` is no URL.
         allow_scans: Whether a query may read every document of the database.
+        expires: The date-time field by which documents expire.
+        clock: Gives the time, an aware datetime, for `expires`.
         plugins: Plugin modules or objects, beside the installed ones, for this Store alone.
         max_threads: How many calls may run at once; the others wait for their turn.
         **options: The backend's options, ``user`` and ``password``.
@@ -75,10 +84,8 @@ def open(
     """
     if isinstance(max_threads, bool) or not isinstance(max_threads, int) or max_threads < 1:
         raise ValueError(f"max_threads is a whole number from 1 on, not {max_threads!r}")
-    opener = partial(
-        open_store, url, schema, database=database, host=host, port=port, allow_scans=allow_scans, plugins=plugins
-    )
-    return Opening(partial(opener, **options), max_threads)
+    opener = partial(open_store, url, schema, database=database, host=host, port=port, allow_scans=allow_scans)
+    return Opening(partial(opener, expires=expires, clock=clock, plugins=plugins, **options), max_threads)
 
 
 class Opening(Generic[D]):

@@ -500,6 +500,20 @@ class AsyncStore(Generic[D]):
         """
         return await self._run(partial(self.sync.delete_where, where))
 
+    async def purge(self) -> int:
+        """Delete every document that has expired, in batches; for callers they have been gone before.
+
+        A document that is prolonged meanwhile is left alone. Plugins are neither asked nor told.
+
+        Returns:
+            How many documents were deleted.
+
+        Raises:
+            UnsupportedOperation: if the store was opened without `expires`.
+            BulkError: if some that have expired could not be deleted; see `update_where`.
+        """
+        return await self._run(self.sync.purge)
+
     # Changes
 
     def watch(self, since: str | None = None, *, wait: float | None = None) -> AsyncWatch:

@@ -22,6 +22,7 @@ from divan.errors import (
     shown,
 )
 from divan.query import (
+    And,
     Explanation,
     Query,
     SortKey,
@@ -35,6 +36,7 @@ from divan.serializers import FieldSerializer, resolve_schema
 from divan.store.bulk import batches, check_answers, check_ids, pair, run_bulk
 from divan.store.codec import Codec
 from divan.store.events import Events, PluginSet
+from divan.store.expiry import Clock, ExpiringDriver, Expiry, read_expiry, system_clock
 from divan.store.pages import BY_ID, Page, make_token, parts_after, position_of, read_page, read_token
 from divan.store.queries import Queries
 from divan.store.results import Results
@@ -72,6 +74,8 @@ class Store(Generic[D]):
         url: How the Store is shown; without secrets.
         schema: Dotted path → field type, or a class; see `divan.open`.
         allow_scans: Whether a query may read every document.
+        expires: The field by which documents expire; `None` for none.
+        clock: What time it is, for them: gives an aware datetime.
         plugins: The loaded plugins.
 
     Attributes:
@@ -89,6 +93,8 @@ class Store(Generic[D]):
         url: str,
         schema: Any = None,
         allow_scans: bool = True,
+        expires: str | None = None,
+        clock: Clock | None = None,
         plugins: PluginSet,
     ) -> None:
         self.backend = backend
@@ -100,9 +106,19 @@ class Store(Generic[D]):
         fields: dict[str, FieldSerializer] = {}
         links: Mapping[str, str] = {}
         model: Model | None = None
+        field_types: Mapping[str, Any] = {}
+        expiry: Expiry | None = None
+
+        def resolve(types: Mapping[str, Any]) -> dict[str, FieldSerializer]:
+            return resolve_schema(types, name, backend.default_serializers, plugins.serializers(name))
+
         if schema is not None:
             field_types, links, model = read_schema(schema)
-            fields = resolve_schema(field_types, name, backend.default_serializers, plugins.serializers(name))
+            fields = resolve(field_types)
+        if expires is not None:
+            expiry = read_expiry(expires, clock or system_clock, schema, field_types, resolve)
+            fields[expires] = expiry.serializer
+        self._expiry = expiry
         self.fields: Mapping[str, FieldSerializer] = fields
         self._codec = Codec(backend, fields, links, model)
         self._encode = self._codec.encode_whole
@@ -110,6 +126,8 @@ class Store(Generic[D]):
         self._document = self._codec.document
         self._found = self._codec.found if model is None else self._codec.found_instance
         self._takes = taken_arguments(type(backend))
+        if expiry is not None:
+            self._backend = cast(Driver, ExpiringDriver(backend, self._codec, expiry, self._takes))
         self._queries = Queries(type(backend), self._takes, self._codec)
         self._puts = Puts(type(backend), self._takes)
         from divan.ids import new_id  # 2 ms that `import divan` need not spend
@@ -310,6 +328,8 @@ class Store(Generic[D]):
         except InvalidDocument as error:
             error.document_id = error.document_id or id or None
             raise
+        if self._expiry is not None:
+            self._expiry.check_change(change)
         if change.remove:
             self._require("update", "remove")
         if change.increment:
@@ -900,6 +920,36 @@ class Store(Generic[D]):
         return self._write_together(
             "delete_where", query, ask, lambda ids: self._backend.delete_matching(query, ids), tell
         )
+
+    def purge(self) -> int:
+        """Delete every document that has expired, in batches; for callers they have been gone before.
+
+        A document that is prolonged meanwhile is left alone. Plugins are neither asked nor told.
+
+        Returns:
+            How many documents were deleted.
+
+        Raises:
+            UnsupportedOperation: if the Store was opened without `expires`.
+            BulkError: if some that have expired could not be deleted; see `update_where`.
+        """
+        self._codec.check_open()
+        if self._expiry is None:
+            raise UnsupportedOperation("purge() deletes what has expired; open the store with expires='the field'")
+        self._require("delete", "rev")
+        query = Query(And((self._expiry.expired(),)))
+        driver = cast(Driver, self.backend)  # for which what has expired is there
+        found = Results(_as_it_is, self._queries.find(driver, query, (), None, 0, ()), self._codec.check_open)
+        writer = WhereWriter(driver, self._codec, query)
+        try:
+            if not self.backend.implements("delete_matching"):
+                return writer.run("purge", found, lambda document: driver.delete(document.id, rev=document.rev))
+            size = self.backend.batch_size
+            return writer.run_together(
+                "purge", found, size, lambda _: None, lambda ids: driver.delete_matching(query, ids), lambda *_: None
+            )
+        finally:
+            found.close()
 
     # Changes
 

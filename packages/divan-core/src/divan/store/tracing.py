@@ -181,6 +181,9 @@ class TracedStore(Store[D]):
     def delete_where(self, where: Mapping[str, Any]) -> int:
         return self._tell(Call(self, "delete_where"), self._store.delete_where, where)
 
+    def purge(self) -> int:
+        return self._tell(Call(self, "purge"), self._store.purge)
+
     # Changes
 
     def watch(self, since: str | None = None, *, wait: float | None = None) -> Watch:

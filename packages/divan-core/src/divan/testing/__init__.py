@@ -32,7 +32,8 @@ one means.
 **Parts of the suite** are classes of their own, to be mixed at will: `Crud`, `Privacy`, `Update`, `Removal`,
 `Increments`, `Revisions`, `QueryMeaning`, `GeneratedQueries`, `First`, `Pages`, `Reading`, `Projections`, `Indexes`,
 `Bulk`, `Puts`, `Ids`, `IdField`, `BadDocuments`, `GoodDocuments`, `Text`, `Numbers`, `FieldTypes`, `Life`, `Errors`,
-`Network`, `Secrets`, `Threads` (with `LostUpdates` in it), `WhereWrites`, `NestedUpdates`, `Watching`, `RandomCalls`.
+`Network`, `Secrets`, `Threads` (with `LostUpdates` in it), `WhereWrites`, `NestedUpdates`, `Watching`, `Expiry`,
+`RandomCalls`.
 
 **Sizes**: `StoreChecks.threads`, `rounds` and `sequences` are class attributes. With ``-p divan.testing.plugin`` pytest
 also takes ``--divan-threads``, ``--divan-rounds`` and ``--divan-sequences`` (10,000 of them make a long run), and ends
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from divan.testing.checks.crud import Crud, Privacy
     from divan.testing.checks.documents import BadDocuments, GoodDocuments
     from divan.testing.checks.errors import Errors, Life
+    from divan.testing.checks.expiry import Expiry
     from divan.testing.checks.field_types import FieldTypes
     from divan.testing.checks.first import First
     from divan.testing.checks.id_field import IdField
@@ -97,7 +99,7 @@ _HOMES: Final = {
     "BIG_INTS": "limits", "LARGE_DOCUMENTS": "limits", "SCRIPT_NAMES": "limits", "TINY_FLOATS": "limits",
     "WHOLE_FLOATS": "limits", "BadDocuments": "checks.documents", "Bulk": "checks.bulk", "Classes": "checks.classes",
     "Conformance": "conformance",
-    "Crud": "checks.crud", "Errors": "checks.errors", "FieldTypes": "checks.field_types",
+    "Crud": "checks.crud", "Errors": "checks.errors", "Expiry": "checks.expiry", "FieldTypes": "checks.field_types",
     "First": "checks.first", "GeneratedQueries": "checks.queries", "GoodDocuments": "checks.documents",
     "IdField": "checks.id_field", "Ids": "checks.ids",
     "Increments": "checks.updates", "Indexes": "checks.indexes", "Life": "checks.errors",
@@ -160,6 +162,7 @@ __all__ = [
     "Conformance",
     "Crud",
     "Errors",
+    "Expiry",
     "FieldTypes",
     "First",
     "GeneratedQueries",

@@ -8,6 +8,7 @@ from divan.testing.checks.concurrency import Threads
 from divan.testing.checks.crud import Crud, Privacy
 from divan.testing.checks.documents import BadDocuments, GoodDocuments
 from divan.testing.checks.errors import Errors, Life
+from divan.testing.checks.expiry import Expiry
 from divan.testing.checks.field_types import FieldTypes
 from divan.testing.checks.first import First
 from divan.testing.checks.id_field import IdField
@@ -34,6 +35,7 @@ from divan.testing.checks.where_writes import WhereWrites
 # for the first failure to point at what is broken.
 class Conformance(
     RandomCalls,
+    Expiry,
     Watching,
     NestedUpdates,
     WhereWrites,
