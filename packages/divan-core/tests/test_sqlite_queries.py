@@ -251,6 +251,18 @@ def test_numbers_are_narrowed_down_to_more_than_sqlite_can_be_off_by(monkeypatch
         assert high >= number + four_bits
 
 
+def test_a_filter_is_planned_once_for_each_shape() -> None:
+    def plan(where: dict[str, Any]) -> tuple[str, tuple[Any, ...], int]:
+        before = filters._plan_of_shape.cache_info().misses
+        found = filters.plan_query("shapes", parse(where).tree, parse_sort("b"))
+        assert dict(Query(found.pushed)) == dict(parse(where))
+        return found.where + found.order, found.parameters, filters._plan_of_shape.cache_info().misses - before
+
+    first, second = plan({"a": "x", "b": {"$gt": "y"}}), plan({"a": "z", "b": {"$gt": ""}})
+    assert (first[1:], second) == ((("x", "y"), 1), (first[0], ("z", ""), 0))
+    assert plan({"a": 1, "b": {"$gt": "y"}})[2] == 1
+
+
 def test_a_long_in_is_answered_by_the_index(backend: SQLiteBackend) -> None:
     backend.ensure_index("n")
     backend.create_many([(f"d{n}", {"n": n if n % 2 else str(n)}) for n in range(100)])

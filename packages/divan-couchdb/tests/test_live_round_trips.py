@@ -109,3 +109,29 @@ def test_one_thread_needs_one_connection(wired: Store, proxy: Proxy) -> None:
         with pytest.raises(DocumentNotFound):
             wired.get("nobody")
     assert proxy.connections == 0  # the one that it was opened with
+
+
+@pytest.mark.parametrize(
+    ("call", "methods"),
+    [
+        (lambda store: store.update("ada", {"a.b": 1, "c": divan.Append(1)}), ["GET", "PUT"]),
+        (lambda store: store.update(store.get("ada"), {"a.b": 1}), ["GET", "PUT"]),
+        (lambda store: store.update_many([("ada", {"a.b": 1}), ("bob", {"a.b": 2})]), ["POST", "POST"]),
+        (lambda store: store.first({"n": {"$gt": 0}}, sort="n"), ["POST", "POST"]),
+        (lambda store: store.exists({"n": {"$gt": 0}}), ["POST"]),
+        (lambda store: store.page({"n": {"$gt": 0}}, sort="n", limit=1), ["POST", "POST"]),
+        (lambda store: store.get("ada", fields=["n"]), ["GET"]),
+        (lambda store: store.put_many({"new": {}, "other": {}}), ["POST"]),
+        (lambda store: store.update_where({"n": 1}, {"a.b": 1}), ["POST", "PUT", "POST"]),
+        (lambda store: store.delete_where({"n": 1}), ["POST", "DELETE", "POST"]),
+    ],
+)
+def test_a_call_takes_these_round_trips(
+    wired: Store, proxy: Proxy, call: Callable[[Store], object], methods: list[str]
+) -> None:
+    """A scan asks once more at its end, for the ids that one server has among the others and another behind them."""
+    wired.create_many([("ada", {"n": 1}), ("bob", {"n": 2})])
+    wired.exists({"n": 0})  # the first query asks for the indexes, too
+    proxy.reset()
+    call(wired)
+    assert [request.split()[0] for request in proxy.requests] == methods

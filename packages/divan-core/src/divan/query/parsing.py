@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from divan.errors import InvalidDocument, InvalidQuery, shown
 from divan.query.matching import Query
 from divan.query.tree import COMPARISONS, ID_PATH, LOGICAL, And, Comparison, Node, Not, Or, SortKey
-from divan.validation import INT_MAX, MAX_DEPTH, check_path, validate_value
+from divan.validation import INT_MAX, INT_MIN, MAX_DEPTH, check_path, validate_value
 
 _CODE_OPERATORS: Final = ("$where", "$function", "$expr", "$accumulator", "$jsonSchema", "$text")
 
@@ -27,6 +28,8 @@ _INSTEAD: Final = {
     "$beginsWith": "write {'$prefix': 'Ada'}",
 }
 """What MongoDB or Mango has and Divan has not → what to write in its place."""
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 Encoder = Callable[[str, str, Any], Any]
 """Turns a value given for (field, operator) into its stored form."""
@@ -47,7 +50,27 @@ def parse(where: Mapping[str, Any] | None, encode: Encoder | None = None, native
         return where
     if not where and (where is None or isinstance(where, Mapping)):
         return Query(And(()))
-    return Query(_Parser(encode, native).filter(where, 1))
+    simple = _simple(where) if encode is None and where.__class__ is dict else None
+    return Query(_Parser(encode, native).filter(where, 1) if simple is None else simple)
+
+
+def _simple(where: Mapping[str, Any]) -> And | None:
+    """The tree of a filter that asks whether fields equal plain values, as most do; `None` of any other."""
+    items = []
+    for field, value in where.items():
+        kind = value.__class__
+        if not (
+            (value.isascii() if kind is str else INT_MIN <= value <= INT_MAX if kind is int else kind is bool)
+            and field.__class__ is str
+            and field[:1] != "$"
+            and len(field) <= _KNOWN_LENGTH
+        ):
+            return None
+        try:
+            items.append(Comparison(_known_path(field), "$eq", value))
+        except InvalidDocument:
+            return None
+    return And(tuple(items))
 
 
 class _Parser:
@@ -89,6 +112,8 @@ class _Parser:
             path = _path(field)
         except InvalidDocument as error:
             raise InvalidQuery(f"{shown(field)} is no field to ask for: {error}") from None
+        if value.__class__ in _SCALARS:
+            return [Comparison(path, "$eq", self.stored(field, "$eq", value))]
         if not isinstance(value, Mapping) or not any(isinstance(key, str) and key.startswith("$") for key in value):
             return [Comparison(path, "$eq", self.operand(field, "$eq", value))]
         items: list[Node] = []
@@ -210,6 +235,16 @@ def _path(field: object) -> tuple[str, ...]:
     Raises:
         InvalidDocument: if it can be no field's.
     """
+    if field.__class__ is str and len(field) <= _KNOWN_LENGTH:
+        return _known_path(field)
+    return ID_PATH if field == "_id" else check_path(field)
+
+
+_KNOWN_LENGTH: Final = 200  # characters of a path that is remembered
+
+
+@lru_cache(maxsize=1024)
+def _known_path(field: object) -> tuple[str, ...]:
     return ID_PATH if field == "_id" else check_path(field)
 
 

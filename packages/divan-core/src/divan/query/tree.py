@@ -110,9 +110,12 @@ def is_about_id(node: Node) -> bool:
 def to_dict(tree: Node) -> dict[str, Any]:
     """A parsed filter as a mapping in normal form, which parses to the same filter."""
     if isinstance(tree, Comparison):
-        return {tree.field: {tree.op: tree.value}}
+        path, op, value = tree
+        return {path[0] if len(path) == 1 else ".".join(path): {op: value}}
     if isinstance(tree, Not):
         return {"$not": to_dict(tree.item)}
+    if len(tree.items) == 1 and isinstance(tree, And):
+        return to_dict(tree.items[0])
     parts = [to_dict(item) for item in tree.items]
     if isinstance(tree, Or):
         return {"$or": parts}

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from divan.backends.sql import ORDERINGS, FilterWriter, cost
-from divan.backends.sqlite.abilities import Numbers, abilities, is_ordinary
+from divan.backends.sqlite.abilities import Abilities, Numbers, abilities, is_ordinary
 from divan.backends.sqlite.sql import NUL_SQL, is_plain, json_path, rank_sql, value_sql
 from divan.query import ID_PATH, And, Comparison, Node, SortKey
 from divan.validation import INT_MAX
@@ -27,6 +27,9 @@ _SLACK: Final = 1e-12  # of a number: far more than SQLite is ever off by, and s
 
 _PINNING: Final = frozenset({"$gt", "$gte", "$lt", "$lte", "$prefix"})
 """Operators that let in values of one rank alone."""
+
+_BINDING: Final = frozenset({"$eq", "$gt", "$gte", "$lt", "$lte"})
+"""Operators whose operand becomes one parameter."""
 
 
 class Plan(NamedTuple):
@@ -89,6 +92,49 @@ def plan_query(table: str, tree: And, sort: Sequence[SortKey], *, strings: bool 
         sorts: Whether SQLite may sort.
     """
     able = abilities()
+    shape = _shape(tree)
+    if shape is None:
+        return _plan(able, table, tree, tuple(sort), strings, sorts)
+    plan = _plan_of_shape(able, table, shape, tuple(sort), strings, sorts)
+    if plan.residual.items or len(plan.parameters) != len(tree.items):
+        return _plan(able, table, tree, tuple(sort), strings, sorts)
+    parameters = tuple([item.value for item in tree.items])  # type: ignore[union-attr]  # what has a shape compares
+    return Plan(table, plan.where, parameters, plan.order, tree, plan.residual, plan.doubtful, plan.sorted_near)
+
+
+def _shape(tree: And) -> tuple[tuple[tuple[str, ...], str, type], ...] | None:
+    """What a plan depends on, where that is nothing but fields, operators and the types of what is compared with them.
+
+    It is so of comparisons with strings and integers, each of which becomes a parameter as it is.
+    """
+    shape = []
+    for item in tree.items:
+        if item.__class__ is not Comparison:
+            return None
+        path, op, value = item
+        kind = value.__class__
+        if op not in _BINDING or (kind is not int and (kind is not str or "\0" in value)):
+            return None
+        shape.append((path, op, kind))
+    return tuple(shape)
+
+
+@lru_cache(maxsize=512)
+def _plan_of_shape(
+    able: Abilities,
+    table: str,
+    shape: tuple[tuple[tuple[str, ...], str, type], ...],
+    sort: tuple[SortKey, ...],
+    strings: bool,
+    sorts: bool,
+) -> Plan:
+    """The plan of a filter of this shape, for any values."""
+    tree = And(tuple(Comparison(path, op, kind()) for path, op, kind in shape))
+    return _plan(able, table, tree, sort, strings, sorts)
+
+
+def _plan(able: Abilities, table: str, tree: And, sort: tuple[SortKey, ...], strings: bool, sorts: bool) -> Plan:
+    """The plan of a filter; the arguments are those of `plan_query`."""
     writer = _Writer()
     pushed: list[Node] = []
     left: list[Node] = []
