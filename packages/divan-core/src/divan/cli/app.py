@@ -88,6 +88,7 @@ _COMMANDS: tuple[Command, ...] = (
     queries.ids,
     queries.explain,
     queries.ensure_index,
+    stores.purge,
     watching.watch,
     backends.backends,
     backends.serializers,

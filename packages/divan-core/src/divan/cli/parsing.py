@@ -87,6 +87,7 @@ class StoreCommand(Command):
 
     Args:
         words: The positional arguments after the URL.
+        reads_documents: Whether the command takes ``--expires``.
     """
 
     def __init__(
@@ -94,23 +95,26 @@ class StoreCommand(Command):
         name: str | None,
         *,
         words: tuple[Word, ...] = (),
+        reads_documents: bool = True,
         params: list[click.Parameter] | None = None,
         **kwargs: Any,
     ) -> None:
         self._words = words
         shown = " ".join(["[URL]", *(word.shown for word in words)])
-        super().__init__(name, params=[_Words(shown), *(params or ()), _password_option()], **kwargs)
+        common = [*([_expires_option()] if reads_documents else ()), _password_option()]
+        super().__init__(name, params=[_Words(shown), *(params or ()), *common], **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
         given = list(ctx.params.pop("words", None) or ())
         ask = ctx.params.pop("password_prompt", False)
+        expires = ctx.params.pop("expires", None)
         if ctx.resilient_parsing:
             return rest
         reporter = reporter_of(ctx)
         url = Hidden(given.pop(0) if given and _URL.match(given[0]) else os.environ.get(DEFAULT_URL_VARIABLE))
         reporter.hide_secrets_of(url)
-        ctx.params["target"] = Target(url, ask, reporter)
+        ctx.params["target"] = Target(url, ask, reporter, expires)
         if not url.value and given and (hint := _url_hint(given[0])):
             raise click.UsageError(f"{given[0]!r} is no URL{hint}", ctx)
         for word in self._words:
@@ -132,6 +136,15 @@ def _url_hint(word: str) -> str:
 
     url = url_meant(word)
     return f"; did you mean {url!r}?" if url else ""
+
+
+def _expires_option() -> click.Option:
+    """The option ``--expires``, for the command's `Target`."""
+    return click.Option(
+        ["--expires"],
+        metavar="FIELD",
+        help="The date-time field by which documents expire: from that moment on, they are not there.",
+    )
 
 
 def _password_option() -> click.Option:
@@ -282,7 +295,7 @@ def opened(
     if makes_nothing:
         options["create"] = False
     try:
-        store = divan.open(url.value, schema=schema or None, **options)
+        store = divan.open(url.value, schema=schema or None, expires=target.expires, **options)
     except DatabaseNotFound as error:
         if not makes_nothing:
             raise

@@ -40,7 +40,12 @@ class Rehearsal:
         ids = [item[0] for item in batch if isinstance(item, tuple) and isinstance(item[0], str)]
         copies = [document for document in self._store.get_many(ids) if document is not None]
         scratch: divan.Store = divan.Store(
-            MemoryBackend(""), name=self._store.name, url="memory://", schema=self._schema, plugins=self._plugins
+            MemoryBackend(""),
+            name=self._store.name,
+            url="memory://",
+            schema=self._schema or None,
+            expires=self._store.expires,
+            plugins=self._plugins,
         )
         with scratch:
             try:

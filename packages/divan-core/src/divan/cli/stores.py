@@ -1,4 +1,4 @@
-"""Internal: the commands about a store as a whole, `ping` and `conformance`; and `completion`."""
+"""Internal: the commands about a store as a whole, `purge`, `ping` and `conformance`; and `completion`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,21 @@ _PYTEST_EXITS: Final = {0: exits.OK, 1: exits.FAILED, 2: exits.INTERRUPTED, 4: e
 
 
 @click.command(cls=StoreCommand)
+def purge(target: Target) -> None:
+    """Delete the documents that have expired, and print how many those were.
+
+    --expires FIELD says by which field they do, or the URL does: sqlite:///sessions.db?expires=until. One that is
+    prolonged meanwhile is left alone.
+    """
+    with opened(target) as (store, _):
+        if store.expires is None:
+            raise click.UsageError(
+                "name the field by which documents expire: --expires FIELD", click.get_current_context()
+            )
+        write(f"{store.purge()}\n")
+
+
+@click.command(cls=StoreCommand, reads_documents=False)
 @output_options
 def ping(target: Target, printer: Printer) -> None:
     """Ask a store for a sign of life (exit 6 if there is none)."""
@@ -28,6 +43,7 @@ def ping(target: Target, printer: Printer) -> None:
 
 @click.command(
     cls=StoreCommand,
+    reads_documents=False,
     words=(Word("pytest_argument", required=False, many=True),),
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )

@@ -27,9 +27,14 @@ class Target:
         url: The URL as it was written; `None` or empty if there is none.
         ask: Whether to ask for the password.
         reporter: What shows errors, and is told what never to show.
+        expires: The field by which documents expire; `None` if only the URL may say so.
+
+    Attributes:
+        expires: As given.
     """
 
-    def __init__(self, url: Hidden, ask: bool, reporter: Reporter) -> None:
+    def __init__(self, url: Hidden, ask: bool, reporter: Reporter, expires: str | None = None) -> None:
+        self.expires = expires
         self._url = url
         self._ask = ask
         self._reporter = reporter

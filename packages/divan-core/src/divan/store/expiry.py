@@ -25,12 +25,12 @@ from divan.errors import (
 )
 from divan.query import And, Comparison, Explanation, Node, Not, Query, SortKey
 from divan.serializers import ANY_NAME, FieldSerializer
-from divan.store.annotations import field_names
+from divan.store.annotations import field_names, is_typed_dict
 from divan.store.bulk import check_answers
 from divan.updates import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from divan.backends.base import BaseDivanBackend
@@ -151,7 +151,11 @@ def read_expiry(
     """
     if not isinstance(field, str) or not field or field[0] in "_$" or "." in field or field == ANY_NAME:
         raise InvalidSchema(f"expires takes the name of a field of the documents, not {shown(field)}")
-    names = field_names(schema) if isinstance(schema, type) else None
+    names: Collection[str] | None = None
+    if is_typed_dict(schema):
+        names = {*schema.__required_keys__, *schema.__optional_keys__}
+    elif isinstance(schema, type):
+        names = field_names(schema)
     if names is not None and field not in field_types:
         reason = "is no date-time" if field in names else "is not there"
         raise InvalidSchema(

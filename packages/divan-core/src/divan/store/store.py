@@ -82,6 +82,7 @@ class Store(Generic[D]):
         backend: The driver; its `db` is the store's native handle.
         name: The backend's name, such as ``"sqlite"``.
         url: The URL, its secrets shown as ``***``.
+        expires: The field by which documents expire; `None` for none.
         fields: Dotted path → the serializer of the field's type, for the fields of the schema that need one.
     """
 
@@ -118,6 +119,7 @@ class Store(Generic[D]):
         if expires is not None:
             expiry = read_expiry(expires, clock or system_clock, schema, field_types, resolve)
             fields[expires] = expiry.serializer
+        self.expires = expires
         self._expiry = expiry
         self.fields: Mapping[str, FieldSerializer] = fields
         self._codec = Codec(backend, fields, links, model)
