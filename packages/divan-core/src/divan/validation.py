@@ -270,6 +270,19 @@ def _remember(name: str) -> None:
         _known_names.add(name)
 
 
+def check_name(name: str, *, top: bool) -> None:
+    """Refuse a field's name that not every store takes.
+
+    Args:
+        name: The name.
+        top: Whether the field is one of the document's own, and of no object in it.
+
+    Raises:
+        InvalidDocument: saying why not.
+    """
+    _check_name(name, "", top=top)
+
+
 def _check_name(name: object, path: _Path, *, top: bool = False) -> None:
     """Raise `InvalidDocument` unless `name`, of a field in the object at `path`, suits every store."""
     if not isinstance(name, str):

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, TypeVar
 
 import click
 
+from divan.cli.extended import id_of
 from divan.cli.scanning import scan
 from divan.cli.streams import text_of
 from divan.errors import DivanError, InvalidDocument
@@ -158,9 +159,9 @@ def _row(value: Any, place: str) -> Row:
 
 
 def _id_of(value: Any, place: str) -> str:
-    if not isinstance(value, dict) or not isinstance(value.get("_id"), str):
+    id = id_of(value.get("_id")) if isinstance(value, dict) else None
+    if not isinstance(id, str):
         raise InvalidDocument(f'{place}: an object with an "_id" is needed, or a bare id')
-    id: str = value["_id"]
     return id
 
 

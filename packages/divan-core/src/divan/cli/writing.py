@@ -12,8 +12,10 @@ import click
 import divan
 from divan.backends.support import attempt
 from divan.cli.bulk import Bulk
+from divan.cli.foreign import Foreign
 from divan.cli.output import Printer
 from divan.cli.parsing import output_options, reporter_of, schema_option
+from divan.cli.progress import counted
 from divan.cli.reading import Row, peek, read_rows
 from divan.cli.rehearsal import Rehearsal
 from divan.cli.values import Values
@@ -32,14 +34,29 @@ def write_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Write a batch of the input, as many documents as the store takes at once, only if nothing in it would be "
         "refused; end at the first that is not written.",
     )
+    @click.option("--id-field", metavar="NAME", help="""Take each document's id from this field, in place of "_id".""")
+    @click.option(
+        "--names",
+        type=click.Choice(["refuse", "escape", "drop"]),
+        default="refuse",
+        help="What becomes of a field whose name no store takes, such as $schema or a.b.",
+    )
     @click.option("-q", "--quiet", is_flag=True, help="Do not print the documents as stored.")
     @output_options
     @schema_option
     @wraps(command)
     def with_writing(
-        *args: Any, all_or_nothing: bool, quiet: bool, printer: Printer, schema: dict[str, str], **others: Any
+        *args: Any,
+        all_or_nothing: bool,
+        id_field: str | None,
+        names: str,
+        quiet: bool,
+        printer: Printer,
+        schema: dict[str, str],
+        **others: Any,
     ) -> Any:
-        return command(*args, writing=Writing(all_or_nothing, quiet, printer, schema), **others)
+        writing = Writing(all_or_nothing, quiet, printer, schema, Foreign(id_field, names))
+        return command(*args, writing=writing, **others)
 
     return with_writing
 
@@ -52,12 +69,14 @@ class Writing(NamedTuple):
         quiet: Whether what is stored is not printed.
         printer: What prints it.
         schema: The fields' types.
+        foreign: What makes of other tools' documents what a Store takes.
     """
 
     all_or_nothing: bool
     quiet: bool
     printer: Printer
     schema: dict[str, str]
+    foreign: Foreign
 
     def read(self, ctx: click.Context, data: str | None, id: str | None) -> tuple[Iterator[Row], bool]:
         """The documents of the input, and whether there is only one.
@@ -67,7 +86,7 @@ class Writing(NamedTuple):
             data: The argument that holds or names the input.
             id: The id that is given beside it.
         """
-        number, rows = peek(read_rows(data))
+        number, rows = peek(map(self.foreign.read, read_rows(data)))
         alone = number == 1
         if id is not None and not alone:
             # Without an ID, an empty input is what a search that found nothing pipes in, and no error.
@@ -106,7 +125,7 @@ class Writing(NamedTuple):
         bulk = Bulk(reporter_of(ctx), "stored", rehearse)
         length = size if size is not None and rehearse is None else store.backend.batch_size
         results = bulk.results(items, lambda batch: run(store, batch), length)
-        written = map(values.row, results)
+        written = counted(map(values.row, results), "stored", self.quiet)
         if self.quiet:
             exhaust(written)
         elif alone:
@@ -114,6 +133,9 @@ class Writing(NamedTuple):
                 self.printer.row(row)
         else:
             self.printer.rows(written)
+        reshaped = self.foreign.report()
+        if reshaped is not None:
+            reporter_of(ctx).warning(reshaped)
         return bulk.code
 
 
