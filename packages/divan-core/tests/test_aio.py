@@ -609,3 +609,15 @@ async def test_a_store_prints_no_password() -> None:
     store = await divan.aio.open(GatedBackend, database="x", password="hunter2")
     assert "hunter2" not in repr(store) + repr(store.sync) + repr(store.backend)
     await store.close()
+
+
+async def test_what_can_not_wait_is_refused_and_names_the_call_to_make() -> None:
+    async with divan.aio.open("memory://") as store:
+        await store.put("ada", {})
+        with pytest.raises(TypeError, match=r"await store\.get\('ada', None\)"):
+            "ada" in store  # noqa: B015
+        with pytest.raises(TypeError, match="async for document in store"):
+            list(store)  # type: ignore[call-overload]
+        with pytest.raises(TypeError, match="async for document in store"):
+            for _ in store:  # type: ignore[attr-defined]
+                pass

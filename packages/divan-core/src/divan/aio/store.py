@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, overload
 
 from divan.aio.results import AsyncResults
 from divan.aio.watching import AsyncWatch
 from divan.aio.workers import Job, Workers
 from divan.documents import Document
-from divan.errors import BulkError, StoreClosed
+from divan.errors import BulkError, StoreClosed, shown
 from divan.query import Explanation, parse_fields
 from divan.serializers import FieldSerializer
 from divan.store.pages import Page
@@ -27,7 +27,8 @@ class AsyncStore(Generic[D]):
     """A `divan.Store` whose methods are coroutines; made by `open`.
 
     `find`, `ids` and iteration give async iterators, which read ahead by a bounded number of documents. ``await
-    store[id]`` is ``await store.get(id)``. For ``in``, ask whether ``await store.get(id, None)`` is `None`.
+    store[id]`` is ``await store.get(id)``. In place of ``in``, which is a `TypeError`, ask whether
+    ``await store.get(id, None)`` is `None`.
 
     Args:
         store: The open Store.
@@ -313,6 +314,14 @@ class AsyncStore(Generic[D]):
             InvalidQuery: if the filter or the sort can't be understood.
         """
         return await self._run(partial(self.sync.explain, where, sort=sort))
+
+    # Without these two Python would ask for items by number, each of which is a coroutine, and never come to an end.
+
+    def __contains__(self, id: object) -> NoReturn:
+        raise TypeError(f"`in` can't wait for a store: ask whether `await store.get({shown(id)}, None)` is None")
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("a store's documents come as they are waited for: `[document async for document in store]`")
 
     def __aiter__(self) -> AsyncResults[D]:
         return AsyncResults(self._run, partial(iter, self.sync))
