@@ -244,30 +244,43 @@ def test_documents_are_the_same_in_every_form(
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize(("count", "shown"), [(3000, True), (1, False)])
 def test_a_long_run_tells_a_terminal_how_far_it_has_got(tmp_path: Path, count: int, shown: bool) -> None:
+    url = f"sqlite:///{tmp_path.as_posix()}/x.db"
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(f'{{"_id": "{number}"}}\n' for number in range(count)), encoding="utf-8")
+
+    for words, done, lines in (
+        (["create", url, f"@{source}"], "stored", count),
+        (["find", url], "read", count),
+        (["delete", url, *map(str, range(count))], "deleted", 0),
+    ):
+        out, told = on_a_terminal(words)
+        assert out.count(b"\n") == lines
+        assert b"documents" not in out
+        assert (f"3,000 documents {done}".encode() in told) == shown
+
+
+def on_a_terminal(words: list[str]) -> tuple[bytes, bytes]:
+    """What a command prints, and what it tells the terminal that its errors go to."""
     import pty
 
-    source = tmp_path / "rows.jsonl"
-    source.write_text("".join(f'{{"n": {number}}}\n' for number in range(count)), encoding="utf-8")
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "divan.cli", "create", f"sqlite:///{tmp_path.as_posix()}/x.db", f"@{source}"]
     environment = {**os.environ, "TERM": "xterm", "DIVAN_PLUGINS": ""}
-    shown_parts: list[bytes] = []
+    told: list[bytes] = []
 
     def listen() -> None:
         with suppress(OSError):  # by which a pseudo-terminal ends
             while part := os.read(ours, 1 << 16):
-                shown_parts.append(part)
+                told.append(part)
 
     listener = threading.Thread(target=listen)
     listener.start()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, env=environment, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "divan.cli", *words], stdout=subprocess.PIPE, stderr=theirs, env=environment, check=True
+    )
     os.close(theirs)
     listener.join()
     os.close(ours)
-    told = b"".join(shown_parts)
-    assert done.stdout.count(b"\n") == count
-    assert b"documents" not in done.stdout
-    assert (b"3,000 documents stored" in told) == shown
+    return done.stdout, b"".join(told)
 
 
 def test_nothing_is_told_in_a_pipe(run: Run, url: str) -> None:

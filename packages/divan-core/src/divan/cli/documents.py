@@ -24,6 +24,7 @@ from divan.cli.parsing import (
     schema_option,
     where_option,
 )
+from divan.cli.progress import counted
 from divan.cli.reading import Row, batches, read_ids
 from divan.cli.target import Target
 from divan.cli.values import Values
@@ -249,7 +250,8 @@ def delete(
             return exits.OK
         bulk = Bulk(reporter_of(ctx), "deleted")
         items = ((repr(each), each) for each in read_ids(id))
-        exhaust(bulk.results(items, lambda batch: store.delete_many(batch), store.backend.batch_size))
+        results = bulk.results(items, lambda batch: store.delete_many(batch), store.backend.batch_size)
+        exhaust(counted(results, "deleted", quiet=True))
         return bulk.code
 
 
@@ -288,7 +290,7 @@ def get(
                     missing.append(DocumentNotFound(each))
                     reporter_of(ctx).error(missing[-1])
 
-        printer.rows(found())
+        printer.rows(counted(found(), "read"))
         return exits.code_of_all(missing)
 
 

@@ -22,7 +22,7 @@ def counted(items: Iterable[_T], done: str, quiet: bool = False) -> Iterator[_T]
 
     Args:
         items: The items.
-        done: What has been done to each, such as ``"stored"``.
+        done: What has been done to each, such as ``"stored"`` or ``"read"``.
         quiet: Whether the items are not printed.
     """
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or (not quiet and sys.stdout.isatty()):

@@ -17,6 +17,7 @@ from divan.cli.parsing import (
     schema_option,
     where_option,
 )
+from divan.cli.progress import counted
 from divan.cli.target import Target
 from divan.errors import DivanError
 
@@ -61,7 +62,7 @@ def find(
             _explain(store, query, sort, printer)
             return
         found = store.find(query, sort=sort or None, limit=limit, skip=skip, fields=fields)
-        printer.rows(map(values.row, found))
+        printer.rows(counted(map(values.row, found), "read"))
 
 
 @click.command(cls=StoreCommand)
