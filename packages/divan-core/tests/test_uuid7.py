@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -57,3 +58,20 @@ def test_it_is_used_where_the_compiled_one_can_not_be_imported() -> None:
         "assert len(ids.new_id()) == 36\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_process_makes_ids_of_its_own() -> None:
+    script = (
+        "import os\n"
+        "from divan import uuid7\n"
+        "uuid7._lock.acquire()\n"  # as another thread may hold it at that moment
+        "reading, writing = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    os.write(writing, str(uuid7.uuid7()).encode())\n"
+        "    os._exit(0)\n"
+        "made = os.read(reading, 36).decode()\n"
+        "os.wait()\n"
+        "assert len(made) == 36 and made != str(uuid7.uuid7())\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)

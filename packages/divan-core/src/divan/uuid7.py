@@ -13,8 +13,19 @@ _TAIL_BITS: Final = 32
 _VERSION: Final = 7 << 76
 _VARIANT: Final = 2 << 62
 
-_lock: Final = threading.RLock()  # whose holder's signal handler may want an id, too
 _last: tuple[int, int] = (0, 0)
+_lock = threading.RLock()  # whose holder's signal handler may want an id, too
+
+
+def _begin_anew() -> None:
+    """Count anew in a process that was forked, where nobody would let go of the lock."""
+    global _lock, _last
+    _lock = threading.RLock()
+    _last = (0, 0)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def uuid7() -> UUID:

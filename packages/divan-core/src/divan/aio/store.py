@@ -321,6 +321,7 @@ class AsyncStore(Generic[D]):
         raise TypeError(f"`in` can't wait for a store: ask whether `await store.get({shown(id)}, None)` is None")
 
     def __iter__(self) -> NoReturn:
+        """Raise `TypeError`: the documents are to be waited for, by ``async for``."""
         raise TypeError("a store's documents come as they are waited for: `[document async for document in store]`")
 
     def __aiter__(self) -> AsyncResults[D]:
