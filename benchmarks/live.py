@@ -14,6 +14,8 @@ from benchmarks.harness import Pair, Row, Run, Sample, Settings, timed
 from tests.support import servers
 
 CHANGES = {"score": 17.25, "active": True, "phone": "+351 210 000 000"}
+NESTED_CHANGES = {"address.city": "Porto", "stats.visits": divan.Increment(1)}
+PAGE = 20
 CORPUS = 10_000
 BULK = 1_000
 
@@ -30,6 +32,9 @@ class Raw(Protocol):
     def update(self, document_id: str, changes: dict[str, Any]) -> dict[str, Any]:
         """Merge fields without losing another writer's; the new document."""
 
+    def update_nested(self, document_id: str) -> dict[str, Any]:
+        """Set ``address.city``, and add 1 to ``stats.visits``, without losing another writer's; the new document."""
+
     def delete(self, document_id: str) -> None:
         """Delete a document."""
 
@@ -38,6 +43,22 @@ class Raw(Protocol):
 
     def scan(self) -> Iterator[dict[str, Any]]:
         """All documents, streamed."""
+
+
+class SearchedRaw(Raw, Protocol):
+    """A store's own client where the store has indexes."""
+
+    def index(self, field: str) -> None:
+        """Make an index on a field, and after it on the id."""
+
+    def first(self, name: str) -> dict[str, Any] | None:
+        """The first document with a name, by the index."""
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a document with a name, by the index."""
+
+    def page(self, after: tuple[str, str]) -> list[dict[str, Any]]:
+        """The `PAGE` documents that come after a name and an id, by these, by the index."""
 
 
 class Sides:
@@ -105,6 +126,15 @@ def live_rows(kind: str, connect: Callable[[servers.Server, str], Raw]) -> list[
             )
 
     @contextmanager
+    def update_nested(settings: Settings) -> Iterator[Pair]:
+        with sides() as both:
+            store_ids, raw_ids = both.fill(BULK)
+            yield Pair(
+                repeat(lambda document_id: both.store.update(document_id, NESTED_CHANGES), store_ids),
+                repeat(both.raw.update_nested, raw_ids),
+            )
+
+    @contextmanager
     def delete(settings: Settings) -> Iterator[Pair]:
         with sides() as both:
 
@@ -149,7 +179,76 @@ def live_rows(kind: str, connect: Callable[[servers.Server, str], Raw]) -> list[
         single("create", create, "the client's write"),
         single("get", get, "the client's read"),
         single("update", update, "the client's atomic update"),
+        single("update_nested", update_nested, "the client's atomic update of nested fields"),
         single("delete", delete, "the client's delete"),
         bulk("create_many", create_many, "create_many() of 1,000", BULK),
         bulk("scan", scan, "find() of 10,000", CORPUS),
     ]
+
+
+def search_rows(kind: str, connect: Callable[[servers.Server, str], SearchedRaw]) -> list[Row]:
+    """The rows of a store that has indexes: one document of 10,000 by an index, and a page in the midst of them.
+
+    Args:
+        kind: As for `live_rows`.
+        connect: As for `live_rows`.
+    """
+
+    @contextmanager
+    def filled() -> Iterator[tuple[divan.Store, SearchedRaw]]:
+        with servers.fresh(kind) as server, divan.open(server.store_url("bench_divan")) as store:
+            raw = connect(server, "bench_raw")
+            Sides(store, raw).fill(CORPUS)
+            store.ensure_index("name")
+            raw.index("name")
+            yield store, raw
+
+    def sides(settings: Settings) -> tuple[divan.Store, SearchedRaw]:
+        return settings.shared(f"{kind} search", filled)
+
+    names = [make_document(number)["name"] for number in range(0, CORPUS, 37)]
+
+    @contextmanager
+    def first(settings: Settings) -> Iterator[Pair]:
+        store, raw = sides(settings)
+        yield Pair(repeat(lambda name: store.first({"name": name}), names), repeat(raw.first, names))
+
+    @contextmanager
+    def exists(settings: Settings) -> Iterator[Pair]:
+        store, raw = sides(settings)
+        yield Pair(repeat(lambda name: store.exists({"name": name}), names), repeat(raw.exists, names))
+
+    @contextmanager
+    def page(settings: Settings) -> Iterator[Pair]:
+        store, raw = sides(settings)
+        tokens, places = page_starts(store)
+        yield Pair(
+            repeat(lambda token: store.page(sort="name", limit=PAGE, after=token), tokens), repeat(raw.page, places)
+        )
+
+    return [
+        Row(
+            f"{kind}.{name}",
+            f"{name}() by an index",
+            "the client's query",
+            prepare,
+            300,
+            clock="cpu",
+            target=1.15,
+            rounds=11,
+        )
+        for name, prepare in (("first", first), ("exists", exists), ("page", page))
+    ]
+
+
+def page_starts(store: divan.Store) -> tuple[list[str | None], list[tuple[str, str]]]:
+    """Where some pages by name begin: their tokens, and the names and ids before them."""
+    tokens: list[str | None] = []
+    places = []
+    token: str | None = None
+    for _ in range(20):
+        page = store.page(sort="name", limit=PAGE, after=token)
+        token = page.next
+        tokens.append(token)
+        places.append((page.items[-1]["name"], page.items[-1].id))
+    return tokens, places

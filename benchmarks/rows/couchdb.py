@@ -40,6 +40,18 @@ class Raw:
                 continue
             return document
 
+    def update_nested(self, document_id: str) -> dict[str, Any]:
+        while True:
+            document: dict[str, Any] = self._database[document_id]
+            document.setdefault("address", {})["city"] = "Porto"
+            stats = document.setdefault("stats", {})
+            stats["visits"] = stats.get("visits", 0) + 1
+            try:
+                self._database.save(document)
+            except couchdb.ResourceConflict:
+                continue
+            return document
+
     def delete(self, document_id: str) -> None:
         self._database.delete(self._database[document_id])
 

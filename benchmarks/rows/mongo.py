@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import MongoClient, ReturnDocument
 from uuid_utils import uuid7
 
-from benchmarks.live import live_rows
+from benchmarks.live import PAGE, live_rows, search_rows
 from tests.support.servers import Server
 
 
@@ -40,6 +40,16 @@ class Raw:
             raise KeyError(document_id)
         return changed
 
+    def update_nested(self, document_id: str) -> dict[str, Any]:
+        changed = self._collection.find_one_and_update(
+            {"_id": document_id},
+            {"$set": {"address.city": "Porto"}, "$inc": {"stats.visits": 1, "_rev": 1}},
+            return_document=ReturnDocument.AFTER,
+        )
+        if changed is None:
+            raise KeyError(document_id)
+        return changed
+
     def delete(self, document_id: str) -> None:
         if not self._collection.delete_one({"_id": document_id}).deleted_count:
             raise KeyError(document_id)
@@ -52,5 +62,19 @@ class Raw:
     def scan(self) -> Iterator[dict[str, Any]]:
         yield from self._collection.find()
 
+    def index(self, field: str) -> None:
+        self._collection.create_index([(field, 1), ("_id", 1)])
 
-ROWS = live_rows("mongo", Raw)
+    def first(self, name: str) -> dict[str, Any] | None:
+        return self._collection.find_one({"name": name})
+
+    def exists(self, name: str) -> bool:
+        return self._collection.find_one({"name": name}, {"_id": 1}) is not None
+
+    def page(self, after: tuple[str, str]) -> list[dict[str, Any]]:
+        name, document_id = after
+        where = {"$or": [{"name": {"$gt": name}}, {"name": name, "_id": {"$gt": document_id}}]}
+        return self._collection.find(where, sort=[("name", 1), ("_id", 1)], limit=PAGE).to_list()
+
+
+ROWS = [*live_rows("mongo", Raw), *search_rows("mongo", Raw)]

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from uuid_utils import uuid7
 
-from benchmarks.live import live_rows
+from benchmarks.live import PAGE, live_rows, search_rows
 from tests.support.servers import Server
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -45,6 +45,15 @@ class Raw:
         statement = f"UPDATE {self._table} SET body = body || %s, rev = rev + 1 WHERE id = %s RETURNING body"
         return _document(self._connection.execute(statement, (Jsonb(changes, _dump), document_id)).fetchone())
 
+    def update_nested(self, document_id: str) -> dict[str, Any]:
+        statement = (
+            f"UPDATE {self._table} SET rev = rev + 1, body = jsonb_set("
+            """jsonb_set(body, '{address,city}', %s), '{stats}', coalesce(body->'stats', '{}') || """
+            """jsonb_build_object('visits', coalesce((body->'stats'->'visits')::bigint, 0) + 1)) """
+            "WHERE id = %s RETURNING body"
+        )
+        return _document(self._connection.execute(statement, (Jsonb("Porto", _dump), document_id)).fetchone())
+
     def delete(self, document_id: str) -> None:
         if not self._connection.execute(f"DELETE FROM {self._table} WHERE id = %s", (document_id,)).rowcount:
             raise KeyError(document_id)
@@ -61,6 +70,22 @@ class Raw:
             for row in cursor.execute(f"SELECT body FROM {self._table}"):
                 yield _document(row)
 
+    def index(self, field: str) -> None:
+        self._connection.execute(f'CREATE INDEX ON {self._table} ((body->>\'{field}\') COLLATE "C", id COLLATE "C")')
+
+    def first(self, name: str) -> dict[str, Any] | None:
+        statement = f"SELECT body FROM {self._table} WHERE body->>'name' COLLATE \"C\" = %s LIMIT 1"
+        return _document(self._connection.execute(statement, (name,)).fetchone())
+
+    def exists(self, name: str) -> bool:
+        statement = f"SELECT 1 FROM {self._table} WHERE body->>'name' COLLATE \"C\" = %s LIMIT 1"
+        return self._connection.execute(statement, (name,)).fetchone() is not None
+
+    def page(self, after: tuple[str, str]) -> list[dict[str, Any]]:
+        key = """(body->>'name') COLLATE "C", id COLLATE "C\""""
+        statement = f"SELECT body FROM {self._table} WHERE ({key}) > (%s, %s) ORDER BY {key} LIMIT {PAGE}"
+        return list(map(_document, self._connection.execute(statement, after)))
+
 
 def _document(row: tuple[Any, ...] | None) -> dict[str, Any]:
     if row is None:
@@ -69,4 +94,4 @@ def _document(row: tuple[Any, ...] | None) -> dict[str, Any]:
     return body
 
 
-ROWS = live_rows("postgres", Raw)
+ROWS = [*live_rows("postgres", Raw), *search_rows("postgres", Raw)]

@@ -20,6 +20,12 @@ redis.call('HINCRBY', KEYS[1], '_rev', 1)
 return redis.call('HGETALL', KEYS[1])
 """
 
+_UPDATE_AT = """
+if redis.call('HGET', KEYS[1], '_rev') ~= ARGV[1] then return false end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+return redis.call('HINCRBY', KEYS[1], '_rev', 1)
+"""
+
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -30,6 +36,7 @@ class Raw:
         self._client = redis.Redis(server.host, server.port, username=server.user, password=server.password)
         self._prefix = f"{database}:"
         self._update = self._client.register_script(_UPDATE)
+        self._update_at = self._client.register_script(_UPDATE_AT)
 
     def create(self, document: dict[str, Any]) -> str:
         document_id = str(uuid7())
@@ -45,6 +52,17 @@ class Raw:
         if answer is None:
             raise KeyError(document_id)
         return _document(dict(zip(answer[::2], answer[1::2], strict=True)))
+
+    def update_nested(self, document_id: str) -> dict[str, Any]:
+        key = self._prefix + document_id
+        while True:
+            document = _document(self._client.hgetall(key))
+            document.setdefault("address", {})["city"] = "Porto"
+            stats = document.setdefault("stats", {})
+            stats["visits"] = stats.get("visits", 0) + 1
+            fields = [part for name in ("address", "stats") for part in (name, _dump(document[name]))]
+            if self._update_at([key], [document["_rev"], *fields]):
+                return document
 
     def delete(self, document_id: str) -> None:
         if not self._client.delete(self._prefix + document_id):

@@ -16,10 +16,16 @@ from uuid_utils import uuid7
 
 from benchmarks.documents import GROUPS, make_document
 from benchmarks.harness import Pair, Row, Run, Settings, timed
+from benchmarks.live import NESTED_CHANGES, PAGE, page_starts
 
 CORPUS = 100_000
+NAMES = [make_document(number)["name"] for number in range(0, CORPUS, 37)]
 GROUP_QUERY = "SELECT id, rev, body FROM documents WHERE json_extract(body, '$.group') = ?"
 NAME_QUERY = "SELECT id, rev, body FROM documents WHERE json_extract(body, '$.name') = ?"
+PAGE_QUERY = (
+    "SELECT id, rev, body FROM documents WHERE (json_extract(body, '$.name'), id) > (?, ?) "
+    f"ORDER BY json_extract(body, '$.name'), id LIMIT {PAGE}"
+)
 
 Found = tuple[str, int, dict[str, Any]]
 
@@ -71,12 +77,24 @@ class Raw:
         return row[0], row[1], json.loads(row[2])
 
     def update(self, document_id: str, changes: dict[str, Any]) -> Found:
+        return self._change(document_id, lambda document: document.update(changes))
+
+    def update_nested(self, document_id: str) -> Found:
+        def change(document: dict[str, Any]) -> None:
+            document.setdefault("address", {})["city"] = "Porto"
+            stats = document.setdefault("stats", {})
+            stats["visits"] = stats.get("visits", 0) + 1
+
+        return self._change(document_id, change)
+
+    def _change(self, document_id: str, change: Callable[[dict[str, Any]], None]) -> Found:
         self.execute("BEGIN IMMEDIATE")
         try:
             row = self.execute("SELECT rev, body FROM documents WHERE id = ?", (document_id,)).fetchone()
             if row is None:
                 raise KeyError(document_id)
-            rev, document = row[0] + 1, {**json.loads(row[1]), **changes}
+            rev, document = row[0] + 1, json.loads(row[1])
+            change(document)
             self.execute("UPDATE documents SET rev = ?, body = ? WHERE id = ?", (rev, _dump(document), document_id))
         except BaseException:
             self.execute("ROLLBACK")
@@ -87,6 +105,17 @@ class Raw:
     def scan(self) -> Iterator[Found]:
         for document_id, rev, body in self.execute("SELECT id, rev, body FROM documents"):
             yield document_id, rev, json.loads(body)
+
+    def first(self, name: str) -> Found:
+        document_id, rev, body = self.execute(f"{NAME_QUERY} LIMIT 1", (name,)).fetchone()
+        return document_id, rev, json.loads(body)
+
+    def exists(self, name: str) -> bool:
+        statement = "SELECT 1 FROM documents WHERE json_extract(body, '$.name') = ? LIMIT 1"
+        return self.execute(statement, (name,)).fetchone() is not None
+
+    def page(self, after: tuple[str, str]) -> list[Found]:
+        return [(document_id, rev, json.loads(body)) for document_id, rev, body in self.execute(PAGE_QUERY, after)]
 
     def query(self, statement: str, value: object) -> list[Found]:
         return [(document_id, rev, json.loads(body)) for document_id, rev, body in self.execute(statement, (value,))]
@@ -199,10 +228,40 @@ def _query(settings: Settings) -> Iterator[Pair]:
 def _query_one(settings: Settings) -> Iterator[Pair]:
     sides = _corpus(settings)
     store, raw = sides.store, sides.raw
-    names = [make_document(number)["name"] for number in range(0, CORPUS, 37)]
     yield Pair(
-        _repeat(lambda name: list(store.find({"name": name})), names),
-        _repeat(lambda name: raw.query(NAME_QUERY, name), names),
+        _repeat(lambda name: list(store.find({"name": name})), NAMES),
+        _repeat(lambda name: raw.query(NAME_QUERY, name), NAMES),
+    )
+
+
+@contextmanager
+def _update_nested(settings: Settings) -> Iterator[Pair]:
+    with _fill(settings.folder / "update_nested", 10_000) as sides:
+        yield Pair(
+            _repeat(lambda document_id: sides.store.update(document_id, NESTED_CHANGES), sides.store_ids),
+            _repeat(sides.raw.update_nested, sides.raw_ids),
+        )
+
+
+@contextmanager
+def _first(settings: Settings) -> Iterator[Pair]:
+    sides = _corpus(settings)
+    yield Pair(_repeat(lambda name: sides.store.first({"name": name}), NAMES), _repeat(sides.raw.first, NAMES))
+
+
+@contextmanager
+def _exists(settings: Settings) -> Iterator[Pair]:
+    sides = _corpus(settings)
+    yield Pair(_repeat(lambda name: sides.store.exists({"name": name}), NAMES), _repeat(sides.raw.exists, NAMES))
+
+
+@contextmanager
+def _page(settings: Settings) -> Iterator[Pair]:
+    sides = _corpus(settings)
+    tokens, places = page_starts(sides.store)
+    yield Pair(
+        _repeat(lambda token: sides.store.page(sort="name", limit=PAGE, after=token), tokens),
+        _repeat(sides.raw.page, places),
     )
 
 
@@ -221,6 +280,13 @@ ROWS = [
     ),
     Row(
         "sqlite.query_one", "find() by an index, 1 of 100,000", "SELECT by an index", _query_one,
-        operations=2_000, unit="query",
+        operations=2_000, unit="query", target=1.5,
     ),
+    Row(
+        "sqlite.update_nested", "update() of 2 nested fields", "SELECT, change, UPDATE", _update_nested,
+        operations=500, target=1.5, clock="cpu",
+    ),
+    Row("sqlite.first", "first() by an index", "SELECT by an index", _first, operations=2_000, target=1.5, clock="cpu"),
+    Row("sqlite.exists", "exists() by an index", "SELECT 1", _exists, operations=2_000, target=1.5, clock="cpu"),
+    Row("sqlite.page", "page() of 20 by an index", "SELECT by them", _page, operations=500, target=1.5, clock="cpu"),
 ]  # fmt: skip
