@@ -89,8 +89,10 @@ def test_what_is_stored_is_read_by_the_field_types(run: Run, url: str) -> None:
         ({"$numberLong": "5.5"}, "is no $numberLong of MongoDB's extended JSON"),
         ({"$binary": {"base64": "YWI=", "subType": "03"}}, "a UUID of the subtype 03"),
         ({"$binary": {"base64": "a", "subType": "00"}}, "is no $binary of MongoDB's extended JSON"),
-        ({"$timestamp": {"t": 1, "i": 1}}, "begins with '$'"),
-        ({"$oid": OID, "more": 1}, "begins with '$'"),
+        ({"$numberLong": "1_0"}, "is no $numberLong of MongoDB's extended JSON"),
+        ({"$numberDecimal": "1_000"}, "is no $numberDecimal of MongoDB's extended JSON"),
+        ({"$timestamp": {"t": 1, "i": 1}}, "$timestamp is a type of MongoDB's that has no form elsewhere"),
+        ({"$oid": OID, "more": 1}, "is no $oid of MongoDB's extended JSON"),
     ],
     ids=json.dumps,
 )
@@ -189,12 +191,49 @@ JSON = st.recursive(
 
 @given(st.dictionaries(NAMES, JSON, max_size=4), st.sampled_from(["escape", "drop"]))
 def test_no_document_is_refused_for_its_names(fields: dict[str, Any], names: str) -> None:
-    row = attempt(Foreign(names=names).read, Row("", "a", None, fields))
+    row = attempt(Foreign(names=names).read_one, Row("", "a", None, fields))
     if isinstance(row, divan.DivanError):
-        assert "which the document holds as well" in str(row)
+        assert "which the document holds as well" in str(row) or "MongoDB's" in str(row)
         return
     with divan.open("memory://") as store:
         assert store.create(row.fields, id="a") == row.fields
+
+
+@pytest.mark.parametrize("names", ["drop", "escape"])
+def test_what_mongodb_means_otherwise_is_no_name(run: Run, url: str, names: str) -> None:
+    ended = run("create", url, "--names", names, '{"v": {"$timestamp": {"t": 1, "i": 1}}}')
+    assert (ended.code, ended.out) == (5, "")
+    assert "$timestamp is a type of MongoDB's" in ended.err
+
+
+# What CouchDB dumps
+
+
+@pytest.mark.parametrize(
+    "dump",
+    [
+        {
+            "total_rows": 3,
+            "offset": 0,
+            "rows": [
+                {"id": "_design/x", "key": "_design/x", "doc": {"_id": "_design/x", "views": {}}},
+                {"id": "a", "key": "a", "doc": {"_id": "a", "_rev": "1-x", "n": 1}},
+                {"id": "b", "key": "b", "doc": {"_id": "b", "_deleted": True}},
+            ],
+        },
+        {"docs": [{"_id": "_design/x"}, {"_id": "a", "n": 1}, {"_id": "b", "_deleted": True}]},
+        {"new_edits": False, "docs": [{"_id": "b", "_deleted": True}, {"_id": "_design/x"}, {"_id": "a", "n": 1}]},
+    ],
+    ids=["_all_docs", "_bulk_docs", "without new edits"],
+)
+def test_design_documents_and_deleted_ones_are_skipped_and_told(run: Run, url: str, dump: Any) -> None:
+    ended = run("create", url, stdin=json.dumps(dump))
+    assert (ended.code, ended.row["_id"], ended.row["n"]) == (0, "a", 1)
+    assert ended.err == "Warning: 2 deleted or design documents of CouchDB's were skipped\n"
+
+
+def test_a_document_with_a_list_called_docs_is_one(run: Run, url: str) -> None:
+    assert run("create", url, stdin='{"docs": [{"title": "x"}]}').row["docs"] == [{"title": "x"}]
 
 
 # Forms

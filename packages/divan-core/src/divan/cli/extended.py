@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -15,6 +16,7 @@ from divan.serializers import DEFAULT_SERIALIZERS
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UUID: Final = "04"
+_DIGITS: Final = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 def id_of(value: Any) -> Any:
@@ -34,7 +36,7 @@ def is_extended(value: Mapping[str, Any]) -> bool:
     Args:
         value: The object.
     """
-    return bool(value) and value.keys() <= _KEYS and any(key in value for key in _READERS)
+    return any(key in _READERS or key in _ELSEWHERE_UNKNOWN for key in value)
 
 
 def plain_of(value: Mapping[str, Any], path: str) -> Any:
@@ -47,8 +49,14 @@ def plain_of(value: Mapping[str, Any], path: str) -> Any:
     Raises:
         InvalidDocument: naming the path, if it stands for none.
     """
-    (key,) = [key for key in _READERS if key in value][:1]
+    key = next(key for key in value if key in _READERS or key in _ELSEWHERE_UNKNOWN)
+    if key in _ELSEWHERE_UNKNOWN:
+        raise InvalidDocument(
+            f"{path}: {key} is a type of MongoDB's that has no form elsewhere; convert it, or leave it out"
+        )
     try:
+        if value.keys() - {key, "$type" if key == "$binary" else key}:
+            raise ValueError(value)
         return _READERS[key](value)
     except InvalidDocument as error:
         raise InvalidDocument(f"{path}: {error}") from error
@@ -64,7 +72,7 @@ def _stored(field_type: str, value: Any) -> Any:
 def _date(value: Mapping[str, Any]) -> Any:
     told = value["$date"]
     if isinstance(told, dict):
-        told = int(told["$numberLong"])
+        told = _whole(told["$numberLong"])
     if isinstance(told, str):
         moment = datetime.fromisoformat(told)
         return _stored("DateTimeField", moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
@@ -76,9 +84,15 @@ def _date(value: Mapping[str, Any]) -> Any:
         raise InvalidDocument(f"the date of {told} ms since 1970 is not within the years 1 to 9999") from None
 
 
+def _whole(text: Any) -> int:
+    if not isinstance(text, str) or not _DIGITS.fullmatch(text):
+        raise ValueError(text)
+    return int(text)
+
+
 def _decimal(value: Mapping[str, Any]) -> Any:
     try:
-        number = Decimal(value["$numberDecimal"])
+        number = Decimal(value["$numberDecimal"].replace("_", "no number"))
     except InvalidOperation:
         raise ValueError(value) from None
     if not number.is_finite():
@@ -117,12 +131,14 @@ def _object_id(value: Mapping[str, Any]) -> str:
 _READERS: Final[dict[str, Callable[[Mapping[str, Any]], Any]]] = {
     "$oid": _object_id,
     "$date": _date,
-    "$numberInt": lambda value: int(value["$numberInt"]),
-    "$numberLong": lambda value: int(value["$numberLong"]),
+    "$numberInt": lambda value: _whole(value["$numberInt"]),
+    "$numberLong": lambda value: _whole(value["$numberLong"]),
     "$numberDouble": _double,
     "$numberDecimal": _decimal,
     "$binary": _binary,
     "$uuid": lambda value: _stored("UUIDField", UUID(value["$uuid"])),
     "$symbol": lambda value: str.__str__(value["$symbol"]),
 }
-_KEYS: Final = {*_READERS, "$type"}
+_ELSEWHERE_UNKNOWN: Final = frozenset(
+    {"$timestamp", "$regularExpression", "$regex", "$dbPointer", "$code", "$scope", "$minKey", "$maxKey", "$undefined"}
+)

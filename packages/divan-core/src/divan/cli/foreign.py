@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from divan.cli.extended import id_of, is_extended, plain_of
@@ -30,8 +30,17 @@ class Foreign:
         self._names = names
         self._changed: Counter[str] = Counter()
         self._documents = 0
+        self._skipped = 0
 
-    def read(self, row: Row) -> Row:
+    def read(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The documents that were read, as they are stored, without CouchDB's deleted ones and its design documents."""
+        for row in rows:
+            if row.fields.get("_deleted") is True or str(row.id).startswith("_design/"):
+                self._skipped += 1
+            else:
+                yield self.read_one(row)
+
+    def read_one(self, row: Row) -> Row:
         """A document that was read, as it is stored.
 
         Raises:
@@ -54,10 +63,15 @@ class Foreign:
         except InvalidDocument as error:
             raise InvalidDocument(f"{row.place}: {error}" if row.place else str(error)) from error
 
-    def report(self) -> str | None:
-        """What became of names that no store takes, in one line; `None` if there were none."""
-        if not self._changed:
-            return None
+    def report(self) -> Iterator[str]:
+        """What became of names that no store takes, and what was left out; a line each."""
+        if self._skipped:
+            documents = "document of CouchDB's was" if self._skipped == 1 else "documents of CouchDB's were"
+            yield f"{self._skipped} deleted or design {documents} skipped"
+        if self._changed:
+            yield self._report_of_names()
+
+    def _report_of_names(self) -> str:
         number = self._changed.total()
         done = "dropped" if self._names == "drop" else "renamed"
         names = ", ".join(shown(name) for name, _ in self._changed.most_common(_SHOWN_NAMES))

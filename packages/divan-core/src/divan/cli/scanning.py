@@ -62,6 +62,8 @@ def scan(pieces: Iterator[str], name: str) -> Iterator[Found]:
             value = text.value()
             if _is_answer(value):
                 yield from (Found(f"{place}, row {n}", row, True) for n, row in enumerate(value["rows"], start=1))
+            elif _is_bulk(value):
+                yield from (Found(f"{place}, item {n}", one) for n, one in enumerate(value["docs"], start=1))
             else:
                 yield Found(place, value)
 
@@ -73,6 +75,17 @@ def _is_answer(value: Any) -> bool:
         and {"total_rows", "offset", "update_seq", "rows"} >= value.keys() >= {"total_rows", "rows"}
         and isinstance(value["rows"], list)
         and all(isinstance(row, dict) and "key" in row for row in value["rows"])
+    )
+
+
+def _is_bulk(value: Any) -> bool:
+    """Whether a value is what CouchDB's ``_bulk_docs`` takes: documents with their ids, and nothing else."""
+    return (
+        isinstance(value, dict)
+        and {"docs", "new_edits"} >= value.keys() >= {"docs"}
+        and isinstance(value["docs"], list)
+        and bool(value["docs"])
+        and all(isinstance(one, dict) and isinstance(one.get("_id"), str) for one in value["docs"])
     )
 
 

@@ -86,7 +86,7 @@ class Writing(NamedTuple):
             data: The argument that holds or names the input.
             id: The id that is given beside it.
         """
-        number, rows = peek(map(self.foreign.read, read_rows(data)))
+        number, rows = peek(self.foreign.read(read_rows(data)))
         alone = number == 1
         if id is not None and not alone:
             # Without an ID, an empty input is what a search that found nothing pipes in, and no error.
@@ -133,9 +133,8 @@ class Writing(NamedTuple):
                 self.printer.row(row)
         else:
             self.printer.rows(written)
-        reshaped = self.foreign.report()
-        if reshaped is not None:
-            reporter_of(ctx).warning(reshaped)
+        for line in self.foreign.report():
+            reporter_of(ctx).warning(line)
         return bulk.code
 
 
