@@ -13,6 +13,10 @@ KEPT: Final = 100_000
 """So many changes a store keeps, where Divan keeps them: a token of one before them has expired."""
 
 
+Kind = Literal["created", "updated", "deleted"]
+"""What has become of a document."""
+
+
 class ChangeEvent(NamedTuple):
     """One change of a document, as `Store.watch` tells it.
 
@@ -25,7 +29,7 @@ class ChangeEvent(NamedTuple):
             own position here, of which the Store makes a token.
     """
 
-    kind: Literal["created", "updated", "deleted"]
+    kind: Kind
     id: str
     rev: str | None
     token: str

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 from divan.documents import REMOVE, Append, Discard, Increment
 from divan.errors import InvalidDocument
@@ -27,6 +27,14 @@ class Step(NamedTuple):
     value: Any = None
 
 
+class Operators(TypedDict, total=False):
+    """What an update does beside setting fields; see `Change`."""
+
+    remove: Sequence[str]
+    increment: Mapping[str, int | float]
+    nested: Sequence[Step]
+
+
 class Change(NamedTuple):
     """One item of `BaseDivanBackend.update_many`: the arguments of one `update`.
 
@@ -43,6 +51,18 @@ class Change(NamedTuple):
     remove: tuple[str, ...] = ()
     increment: Mapping[str, int | float] = {}
     nested: tuple[Step, ...] = ()
+
+    @property
+    def operators(self) -> Operators:
+        """What the change does beside setting fields, as `update` takes it: nothing that it does not do."""
+        operators: Operators = {}
+        if self.remove:
+            operators["remove"] = self.remove
+        if self.increment:
+            operators["increment"] = self.increment
+        if self.nested:
+            operators["nested"] = self.nested
+        return operators
 
     @property
     def written(self) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from divan.changes import ChangeEvent, expired, poll
+from divan.changes import ChangeEvent, Kind, expired, poll
 from divan.errors import StoreError
 
 from divan_couchdb.answers import listed
@@ -72,7 +72,7 @@ def _event(row: Any) -> ChangeEvent | None:
         return None
     if row.get("deleted"):
         return ChangeEvent("deleted", id, None, place)
-    kind: Literal["created", "updated"] = "created" if is_first else "updated"
+    kind: Kind = "created" if is_first else "updated"
     return ChangeEvent(kind, id, rev, place)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from divan.changes import ChangeEvent, expired
+from divan.changes import ChangeEvent, Kind, expired
 from divan.errors import StoreError, UnsupportedOperation
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
@@ -13,7 +13,7 @@ from divan_mongo.documents import revision_of
 from divan_mongo.errors import translating
 from divan_mongo.values import CODEC_OPTIONS
 
-_KINDS: Final[dict[str, Literal["created", "updated", "deleted"]]] = {
+_KINDS: Final[dict[str, Kind]] = {
     "insert": "created",
     "update": "updated",
     "replace": "updated",

@@ -9,16 +9,18 @@ which to go on between them, and the number by chance of the table of changes.
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from divan.backends.support import first_revision
-from divan.changes import KEPT, ChangeEvent, expired
+from divan.changes import KEPT, ChangeEvent, Kind, expired
+from divan.errors import DatabaseNotFound
 
 from divan_postgres.connections import Client
 from divan_postgres.sql import beside, identifier, literal
 from divan_postgres.wire import Command
 
 _POSITION: Final = re.compile(r"(\d{1,20}:\d{1,20}:[\d,]*) (\d{1,20}:\d{1,20}:[\d,]*) (\d{1,18}) (\d{1,18})", re.ASCII)
+_NO_TABLE: Final = "42P01"
 _TRIGGER: Final = "divan_changes"
 
 
@@ -134,8 +136,6 @@ def read(client: Client, position: str, limit: int, wait: float) -> tuple[list[C
         raise expired()
     at = _Position(found[1], found[2], int(found[3]), int(found[4]))
     log = _log(client.table)
-    if not client.rows(Command("SELECT 1 WHERE to_regclass($1) IS NOT NULL", (log.encode(),))):
-        raise expired()
     is_between = at.seen != at.until  # two snapshots, so that there is nothing to wait for
     # The first row tells whether the position can be gone on from, and is there in any case.
     look = Command(
@@ -147,7 +147,12 @@ def read(client: Client, position: str, limit: int, wait: float) -> tuple[list[C
         f"AND seq > $3::bigint ORDER BY seq LIMIT {limit:d}) ORDER BY 1",
         (at.seen.encode(), at.until.encode() if is_between else None, b"%d" % at.place, b"%d" % at.log),
     )
-    rows = client.look_until(look, lambda rows: len(rows) != 1, channel(client.table), 0 if is_between else wait)
+    try:
+        rows = client.look_until(look, lambda rows: len(rows) != 1, channel(client.table), 0 if is_between else wait)
+    except DatabaseNotFound as error:
+        if getattr(error.__cause__, "sqlstate", None) != _NO_TABLE:
+            raise
+        raise expired() from error
     if not rows or rows[0][4] != b"t":
         raise expired()
     reached = (rows[0][1] or b"").decode()
@@ -161,4 +166,4 @@ def read(client: Client, position: str, limit: int, wait: float) -> tuple[list[C
 def _event(at: _Position, until: str, row: tuple[Any, ...]) -> ChangeEvent:
     place, kind, id, rev, _ = (None if value is None else value.decode() for value in row)
     token = str(_Position(at.seen, until, int(place or 0), at.log))
-    return ChangeEvent(cast(Literal["created", "updated", "deleted"], kind), str(id), rev, token)
+    return ChangeEvent(cast(Kind, kind), str(id), rev, token)

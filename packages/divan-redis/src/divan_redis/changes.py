@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
-from divan.changes import ChangeEvent, expired
+from divan.changes import ChangeEvent, Kind, expired
 from divan.errors import StoreError
 
 from divan_redis.connections import Client
@@ -65,4 +65,4 @@ def _event(keyspace: Keyspace, place: str, fields: dict[str, str]) -> ChangeEven
         raise StoreError(f"the stream {keyspace.stream.decode()!r} holds an entry at {place} that is no change")
     keyspace.check((key,))
     rev = None if kind == "deleted" else fields.get("rev", "0")
-    return ChangeEvent(cast(Literal["created", "updated", "deleted"], kind), keyspace.id(key), rev, place)
+    return ChangeEvent(cast(Kind, kind), keyspace.id(key), rev, place)

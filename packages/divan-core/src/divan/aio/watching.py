@@ -50,8 +50,10 @@ class AsyncWatch(AsyncIterator[ChangeEvent]):
             watch = await self._begun()
             while not self._closed:
                 left = _SLICE if ends is None else max(0.0, ends - time.monotonic())
-                if watch.is_ready or await self._run(partial(watch.fetch, min(left, _SLICE))):
-                    return next(watch)
+                is_ready = watch.is_ready or await self._run(partial(watch.fetch, min(left, _SLICE)))
+                event = next(watch, None) if is_ready else None  # it may have been closed meanwhile
+                if event is not None:
+                    return event
                 if left <= 0:
                     break
         raise StopAsyncIteration

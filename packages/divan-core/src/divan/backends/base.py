@@ -263,7 +263,7 @@ class BaseDivanBackend:
 
     def update_many(self, changes: Sequence[Change]) -> list[Any]:
         """Update several documents; one result a change, in order: the stored document, or a `DivanError`."""
-        return [attempt(self.update, change.document_id, change.data, **_present(change)) for change in changes]
+        return [attempt(self.update, change.document_id, change.data, **change.operators) for change in changes]
 
     def delete_many(self, document_ids: Sequence[str]) -> list[Any]:
         """Delete several documents; one result an id, in order: `None`, or a `DivanError`."""
@@ -360,18 +360,6 @@ def _accepts(function: Callable[..., Any], argument: str) -> bool:
     parameters = inspect.signature(function).parameters
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return any(p.kind is p.VAR_KEYWORD or (p.name == argument and p.kind in named) for p in parameters.values())
-
-
-def _present(change: Change) -> dict[str, Any]:
-    """The keyword arguments of `update` that this change needs."""
-    arguments: dict[str, Any] = {}
-    if change.remove:
-        arguments["remove"] = change.remove
-    if change.increment:
-        arguments["increment"] = change.increment
-    if change.nested:
-        arguments["nested"] = change.nested
-    return arguments
 
 
 __all__ = [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 from weakref import ref
 
 from divan.backends.base import BaseDivanBackend, Serializer
 from divan.backends.support import DocumentAccessors, first_revision
-from divan.changes import KEPT, ChangeEvent, expired, poll, read_place
+from divan.changes import KEPT, ChangeEvent, Kind, expired, poll, read_place
 from divan.documents import Document, copied
 from divan.errors import DocumentExists, DocumentNotFound, RevisionConflict
 from divan.ids import new_id
@@ -30,7 +30,7 @@ class _Change:
 
     __slots__ = ("__weakref__", "id", "kind", "next", "place", "rev")
 
-    def __init__(self, place: int, kind: Literal["created", "updated", "deleted"], id: str, rev: int | None) -> None:
+    def __init__(self, place: int, kind: Kind, id: str, rev: int | None) -> None:
         self.place = place
         self.kind = kind
         self.id = id
@@ -200,7 +200,7 @@ class MemoryBackend(DocumentAccessors, BaseDivanBackend):
             swapped = self._swap_now(document_id, old, new, None)
             if swapped is not None:
                 return swapped
-        kind: Literal["created", "updated", "deleted"]
+        kind: Kind
         kind = "deleted" if new is None else "created" if old is None else "updated"
         change = _Change(0, kind, document_id, None if new is None else new[0])
         return bool(self._swap_now(document_id, old, new, change))

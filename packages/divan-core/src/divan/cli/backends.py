@@ -251,7 +251,7 @@ def serializers(backend: str | None, as_json: bool) -> int:
         plugins = load_plugins()
         rows = resolve_field_types(plugins, name, driver)
     plain = sorted(PLAIN_FIELD_TYPES - {row["field_type"] for row in rows})
-    broken = [entry._asdict() for entry in dict.fromkeys(plugins.broken)]
+    broken = [entry._asdict() for entry in plugins.broken]
     if as_json:
         write(
             to_json({"backend": backend, "serializers": rows, "stored_as_is": plain, "broken_plugins": broken}) + "\n"

@@ -279,7 +279,7 @@ class ExpiringDriver:
         ids = [change.document_id for change in changes]
         if self._updates_matching and len(set(ids)) == len(ids):
             return _found(ids, self.update_matching(_EVERYTHING, changes))
-        return [attempt(self.update, *change[:2], **_operators(change)) for change in changes]
+        return [attempt(self.update, *change[:2], **change.operators) for change in changes]
 
     def replace(self, document_id: str, data: dict[str, Any], **given: Any) -> Any:
         if given.get("upsert"):  # what has expired is created, and the rest overwritten: it comes to the same
@@ -342,10 +342,6 @@ class ExpiringDriver:
         """What spares a driver reading a document again, if it takes that."""
         native = self._codec.adopt(raw).native if "document" in self._takes[method] else None
         return {} if native is None else {"document": native}
-
-
-def _operators(change: Change) -> dict[str, Any]:
-    return {name: value for name, value in zip(_OPERATORS, change[2:], strict=True) if value}
 
 
 def _found(ids: Sequence[str], answers: Sequence[Any]) -> list[Any]:

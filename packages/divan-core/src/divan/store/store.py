@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypedDict, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
 
 from divan.backends.base import BaseDivanBackend
 from divan.backends.driver import Driver, is_told_of_fresh_ids, taken_arguments, takes_nested_changes
@@ -44,7 +44,7 @@ from divan.store.schemas import Model, read_schema
 from divan.store.watching import Watch
 from divan.store.where import WhereWriter
 from divan.store.writing import Guard, Puts
-from divan.updates import Change, Step, apply_changes
+from divan.updates import Change, apply_changes
 from divan.validation import check_id
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ class Store(Generic[D]):
             return self._update_nested(change, guard)
         if self._codec.judges_alone(change):
             self._codec.check_change(change)
-            return self._backend.update(id, change.data, **_operators(change), **guard)
+            return self._backend.update(id, change.data, **change.operators, **guard)
         for _ in range(_UPDATE_ATTEMPTS):
             current = self._codec.adopt(self._backend.get_document_for_id(id))
             rev = guard.get("rev")
@@ -274,7 +274,7 @@ class Store(Generic[D]):
             if current.rev is not None and "rev" in self._takes["update"]:
                 guard["rev"] = current.rev
             try:
-                return self._backend.update(id, change.data, **_operators(change), **guard)
+                return self._backend.update(id, change.data, **change.operators, **guard)
             except RevisionConflict:
                 if rev is not None:
                     raise
@@ -302,7 +302,7 @@ class Store(Generic[D]):
             if "document" in self._takes["update"] and current.native is not None:
                 guard["document"] = current.native
             try:
-                return self._backend.update(id, plain.data, **_operators(plain), **guard)
+                return self._backend.update(id, plain.data, **plain.operators, **guard)
             except RevisionConflict:
                 if rev is not None:
                     raise
@@ -1185,22 +1185,3 @@ class _ClosedBackend:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise StoreClosed(self._reason)
-
-
-class _Operators(TypedDict, total=False):
-    """What an update does beside setting fields."""
-
-    remove: Sequence[str]
-    increment: Mapping[str, int | float]
-    nested: Sequence[Step]
-
-
-def _operators(change: Change) -> _Operators:
-    operators: _Operators = {}
-    if change.remove:
-        operators["remove"] = change.remove
-    if change.increment:
-        operators["increment"] = change.increment
-    if change.nested:
-        operators["nested"] = change.nested
-    return operators

@@ -52,7 +52,7 @@ class Watch(Iterator[ChangeEvent]):
     def __next__(self) -> ChangeEvent:
         ends = None if self._wait is None else time.monotonic() + self._wait
         while True:
-            if self._ready:
+            if self.is_ready:
                 event = self._ready.popleft()
                 self.token = event.token
                 return event

@@ -141,6 +141,13 @@ class Watching(StoreChecks):
         assert not ended.is_alive()
         assert list(watch) == []
 
+    def test_a_closed_watch_gives_nothing_that_it_has_read_ahead(self, watched: Store) -> None:
+        watch = self.watch(watched)
+        watched.put_many({"d": {}, "e": {}})
+        next(watch)
+        watch.close()
+        assert list(watch) == []
+
     def test_a_closed_store_ends_a_watch(self, watched: Store, open_store: Callable[..., Store]) -> None:
         other = open_store()
         watch = other.watch()
